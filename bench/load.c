@@ -1,0 +1,1048 @@
+/*
+ * A load generator for Gearman job servers, light enough never to be the limit.
+ *
+ * One process and one epoll loop play all the clients and all the workers of a
+ * measurement. Connections are opened and proved with an ECHO_REQ before the
+ * clock starts, each wake-up of a connection costs one read and at most one
+ * write, and nothing is allocated, sorted or printed while the clock runs.
+ *
+ * It checks while it measures: every job carries its number and a pattern made
+ * from it, so a job that is lost, run twice, mixed up with another or answered
+ * to the wrong client ends the run with a message and exit status 1.
+ *
+ * What it does not do: start servers, repeat runs, compare. That is the work of
+ * the Python files beside it.
+ *
+ *     cc -O2 -o load load.c && ./load foreground --port 4730 --clients 8 --workers 8
+ *
+ * The figures come out as one line of JSON.
+ */
+
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Packet types, by the names of the Gearman protocol. */
+enum {
+    CAN_DO = 1,
+    PRE_SLEEP = 4,
+    NOOP = 6,
+    SUBMIT_JOB = 7,
+    JOB_CREATED = 8,
+    NO_JOB = 10,
+    WORK_COMPLETE = 13,
+    WORK_FAIL = 14,
+    ECHO_REQ = 16,
+    ECHO_RES = 17,
+    SUBMIT_JOB_BG = 18,
+    ERROR = 19,
+    GRAB_JOB_UNIQ = 30,
+    JOB_ASSIGN_UNIQ = 31,
+};
+
+#define HEADER 12          /* "\0REQ" or "\0RES", type, size */
+#define NUMBER 8           /* hexadecimal digits of a job's number, first in its workload */
+#define PATTERN 64         /* the pattern after the number starts at number % PATTERN */
+#define MAX_NAME 64        /* function names and unique keys, in bytes */
+#define READ_ROOM (1 << 18)
+#define EVENTS 256
+#define SECOND 1000000000ull
+
+enum mode { FOREGROUND, SUBMIT, DRAIN, BOTH, IDLE };
+static const char *const MODES[] = {"foreground", "submit", "drain", "both", "idle"};
+
+/* What the command line asked for. */
+static struct {
+    enum mode mode;
+    const char *host, *port, *path;
+    const char *function;
+    uint32_t functions, clients, workers, idle, outstanding, jobs, first;
+    uint32_t connecting; /* connections being opened at a time, 0 for all at once */
+    uint32_t server_pid;
+    size_t size;
+    bool unique;
+    double seconds, timeout;
+} set = {
+    .host = "127.0.0.1",
+    .port = "4730",
+    .function = "bench",
+    .functions = 1,
+    .outstanding = 1,
+    /* Half of gearmand's listen backlog: opening is not what these runs measure. */
+    .connecting = 16,
+    .size = 64,
+    .timeout = 120,
+};
+
+/* Errors end the run: a figure from a faulty run is worth nothing. */
+
+static void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+static void die(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("load: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(1);
+}
+
+static void *grown(void *bytes, size_t room)
+{
+    bytes = realloc(bytes, room);
+    if (bytes == NULL)
+        die("out of memory");
+    return bytes;
+}
+
+static void *zeroed(size_t count, size_t size)
+{
+    void *bytes = calloc(count ? count : 1, size);
+    if (bytes == NULL)
+        die("out of memory");
+    return bytes;
+}
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* The ledger: what is known of every job. */
+
+struct job {
+    uint64_t time;   /* when it was submitted; once answered, how long that took (ns) */
+    uint64_t handle; /* hash of the handle of its JOB_CREATED */
+    uint32_t client; /* the connection that submitted it */
+    bool acked, run, answered;
+};
+
+static struct job *ledger;
+static struct {
+    uint32_t submitted, acked, run, answered;
+    uint32_t grabbing; /* workers whose GRAB_JOB_UNIQ has no answer yet */
+    uint32_t noops;    /* wake-ups received */
+    uint32_t no_jobs;  /* of these and of the grabs after a job, how many found nothing */
+} count;
+
+/* Start and end of the clock, and the moments when the first and the last tenth divide. */
+static uint64_t now, started, stopped, tenth, ninetenths;
+
+static void mark(uint32_t done)
+{
+    if (done == set.jobs / 10)
+        tenth = now;
+    if (done == set.jobs - set.jobs / 10)
+        ninetenths = now;
+}
+
+/* What a job looks like is a function of its number, so that nothing has to be remembered. */
+
+static char pattern[PATTERN];
+static char *patterns; /* the pattern repeated, long enough for a workload from any start */
+
+static void make_patterns(void)
+{
+    for (int i = 0; i < PATTERN; i++)
+        pattern[i] = (char)(i * 37 + 11); /* binary, with a NUL at some place */
+    patterns = zeroed(set.size + PATTERN, 1);
+    for (size_t i = 0; i < set.size + PATTERN; i++)
+        patterns[i] = pattern[i % PATTERN];
+}
+
+static void put_number(char *at, uint32_t number)
+{
+    for (int i = NUMBER - 1; i >= 0; i--, number >>= 4)
+        at[i] = "0123456789abcdef"[number & 15];
+}
+
+static bool get_number(const char *at, uint32_t *number)
+{
+    *number = 0;
+    for (int i = 0; i < NUMBER; i++) {
+        char c = at[i];
+        if (c >= '0' && c <= '9')
+            *number = *number << 4 | (uint32_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            *number = *number << 4 | (uint32_t)(c - 'a' + 10);
+        else
+            return false;
+    }
+    return true;
+}
+
+static void put_workload(char *at, uint32_t number)
+{
+    put_number(at, number);
+    memcpy(at + NUMBER, patterns + number % PATTERN, set.size - NUMBER);
+}
+
+/* The job a workload belongs to, if it is whole. */
+static struct job *job_of_workload(const char *workload, size_t size, uint32_t *number)
+{
+    if (size != set.size || !get_number(workload, number))
+        die("a workload of %zu bytes came back that no job of this run has", size);
+    if (*number - set.first >= set.jobs)
+        die("job %" PRIu32 " is not of this run: was the queue empty before it?", *number);
+    if (memcmp(workload + NUMBER, patterns + *number % PATTERN, set.size - NUMBER) != 0)
+        die("the workload of job %" PRIu32 " was changed on the way", *number);
+    return &ledger[*number - set.first];
+}
+
+static size_t put_function(char *at, uint32_t number)
+{
+    if (set.functions == 1)
+        return (size_t)sprintf(at, "%s", set.function);
+    return (size_t)sprintf(at, "%s-%" PRIu32, set.function, number % set.functions);
+}
+
+static size_t put_unique(char *at, uint32_t number)
+{
+    if (!set.unique)
+        return 0;
+    memcpy(at, "key-", 4);
+    put_number(at + 4, number);
+    return 4 + NUMBER;
+}
+
+static uint64_t hash(const char *bytes, size_t length)
+{
+    uint64_t value = 14695981039346656037ull; /* FNV-1a */
+    for (size_t i = 0; i < length; i++)
+        value = (value ^ (unsigned char)bytes[i]) * 1099511628211ull;
+    return value;
+}
+
+/* Connections. */
+
+struct buffer {
+    char *bytes;
+    size_t length, room;
+};
+
+enum role { CLIENT, WORKER, SILENT };
+enum phase { CLOSED, CONNECTING, PROVING, READY };
+
+struct connection {
+    int fd;
+    enum role role;
+    enum phase phase;
+    struct buffer rest; /* the beginning of a packet whose end has not arrived */
+    struct buffer out;  /* packets to write, of which the first `written` bytes are sent */
+    size_t written;
+    bool full; /* the socket took less than we had: waiting for EPOLLOUT */
+
+    /* Clients: jobs in the order submitted, for JOB_CREATED comes in that order. */
+    uint32_t *unacked, unacked_first, unacked_count;
+    uint32_t outstanding;
+
+    bool grabbing, asleep; /* workers */
+};
+
+static struct connection *connections;
+static uint32_t total, opened, ready, reopened;
+static int epoll;
+static struct sockaddr_storage address;
+static socklen_t address_length;
+
+static uint32_t number_of(const struct connection *c)
+{
+    return (uint32_t)(c - connections);
+}
+
+static char *reserve(struct buffer *buffer, size_t more)
+{
+    if (buffer->length + more > buffer->room) {
+        buffer->room = 2 * (buffer->length + more);
+        buffer->bytes = grown(buffer->bytes, buffer->room);
+    }
+    buffer->length += more;
+    return buffer->bytes + buffer->length - more;
+}
+
+static void put32(char *at, uint32_t value)
+{
+    value = htonl(value);
+    memcpy(at, &value, 4);
+}
+
+static uint32_t get32(const char *at)
+{
+    uint32_t value;
+    memcpy(&value, at, 4);
+    return ntohl(value);
+}
+
+/* Add a packet to what will be written; its arguments go where the result points. */
+static char *packet(struct connection *c, uint32_t type, size_t size)
+{
+    char *at = reserve(&c->out, HEADER + size);
+    memcpy(at, "\0REQ", 4);
+    put32(at + 4, type);
+    put32(at + 8, (uint32_t)size);
+    return at + HEADER;
+}
+
+static void watch(struct connection *c, int operation, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = c};
+    if (epoll_ctl(epoll, operation, c->fd, &event) != 0)
+        die("epoll_ctl: %s", strerror(errno));
+}
+
+static void lost(struct connection *c, const char *reason);
+
+static void flush(struct connection *c)
+{
+    while (c->written < c->out.length) {
+        ssize_t sent = send(c->fd, c->out.bytes + c->written, c->out.length - c->written,
+                            MSG_NOSIGNAL);
+        if (sent < 0 && errno == EAGAIN) {
+            if (!c->full)
+                watch(c, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
+            c->full = true;
+            return;
+        }
+        if (sent < 0) {
+            lost(c, strerror(errno));
+            return;
+        }
+        c->written += (size_t)sent;
+    }
+    c->written = c->out.length = 0;
+    if (c->full)
+        watch(c, EPOLL_CTL_MOD, EPOLLIN);
+    c->full = false;
+}
+
+/* The client's side of the protocol. */
+
+static void submit(struct connection *c, uint32_t index)
+{
+    uint32_t number = set.first + index;
+    char function[MAX_NAME + 16], unique[MAX_NAME];
+    size_t function_length = put_function(function, number);
+    size_t unique_length = put_unique(unique, number);
+    char *at = packet(c, set.mode == FOREGROUND ? SUBMIT_JOB : SUBMIT_JOB_BG,
+                      function_length + 1 + unique_length + 1 + set.size);
+    memcpy(at, function, function_length);
+    at += function_length;
+    *at++ = '\0';
+    memcpy(at, unique, unique_length);
+    at += unique_length;
+    *at++ = '\0';
+    put_workload(at, number);
+
+    ledger[index].time = now;
+    ledger[index].client = number_of(c);
+    c->unacked[(c->unacked_first + c->unacked_count++) % set.outstanding] = index;
+    c->outstanding++;
+}
+
+static void submit_more(struct connection *c)
+{
+    while (c->outstanding < set.outstanding && count.submitted < set.jobs)
+        submit(c, count.submitted++);
+}
+
+static void job_created(struct connection *c, const char *body, size_t size)
+{
+    if (c->unacked_count == 0)
+        die("a JOB_CREATED came without a submission");
+    if (size < 3 || memcmp(body, "H:", 2) != 0)
+        die("a JOB_CREATED carries no handle");
+    struct job *job = &ledger[c->unacked[c->unacked_first]];
+    c->unacked_first = (c->unacked_first + 1) % set.outstanding;
+    c->unacked_count--;
+    job->acked = true;
+    job->handle = hash(body, size);
+    count.acked++;
+    if (set.mode != FOREGROUND) {
+        job->time = now - job->time;
+        c->outstanding--;
+        mark(count.acked);
+    }
+}
+
+static void job_answered(struct connection *c, const char *body, size_t size)
+{
+    const char *end = memchr(body, '\0', size);
+    if (end == NULL || set.mode != FOREGROUND)
+        die("a WORK_COMPLETE came that nobody asked for");
+    size_t handle = (size_t)(end - body);
+    uint32_t number;
+    struct job *job = job_of_workload(end + 1, size - handle - 1, &number);
+    if (job->client != number_of(c) || !job->acked || job->handle != hash(body, handle))
+        die("the answer to job %" PRIu32 " has another job's handle or client", number);
+    if (job->answered)
+        die("job %" PRIu32 " was answered twice", number);
+    job->answered = true;
+    job->time = now - job->time;
+    c->outstanding--;
+    mark(++count.answered);
+}
+
+static void client_packet(struct connection *c, uint32_t type, const char *body, size_t size)
+{
+    if (type == JOB_CREATED)
+        job_created(c, body, size);
+    else if (type == WORK_COMPLETE)
+        job_answered(c, body, size);
+    else
+        die("a client received a packet of type %" PRIu32, type);
+}
+
+/* The worker's side: grab until NO_JOB, sleep, and grab again when woken. */
+
+static void grab(struct connection *c)
+{
+    packet(c, GRAB_JOB_UNIQ, 0);
+    c->grabbing = true;
+    c->asleep = false;
+    count.grabbing++;
+}
+
+static void grab_answered(struct connection *c)
+{
+    if (!c->grabbing)
+        die("a worker was answered that did not grab");
+    c->grabbing = false;
+    count.grabbing--;
+}
+
+static void check_assigned(const char *function, const char *unique, const char *workload,
+                           size_t size)
+{
+    uint32_t number;
+    struct job *job = job_of_workload(workload, size, &number);
+    char expected[MAX_NAME + 16];
+    expected[put_function(expected, number)] = '\0';
+    if (strcmp(function, expected) != 0)
+        die("job %" PRIu32 " was assigned for %s instead of %s", number, function, expected);
+    expected[put_unique(expected, number)] = '\0';
+    if (strcmp(unique, expected) != 0)
+        die("job %" PRIu32 " was assigned with the unique key %s", number, unique);
+    if (job->run)
+        die("job %" PRIu32 " was assigned twice", number);
+    job->run = true;
+    count.run++;
+}
+
+static void job_assigned(struct connection *c, const char *body, size_t size)
+{
+    const char *part[3], *at = body, *end = body + size;
+    for (int i = 0; i < 3; i++) {
+        part[i] = at;
+        at = memchr(at, '\0', (size_t)(end - at));
+        if (at == NULL)
+            die("a JOB_ASSIGN_UNIQ has fewer than four arguments");
+        at++;
+    }
+    grab_answered(c);
+    if (c->phase != READY)
+        die("a job was waiting before the run began");
+    if (set.mode != IDLE)
+        check_assigned(part[1], part[2], at, (size_t)(end - at));
+
+    size_t handle = (size_t)(part[1] - part[0]); /* with its NUL */
+    char *result = packet(c, WORK_COMPLETE, handle + (size_t)(end - at));
+    memcpy(result, body, handle);
+    memcpy(result + handle, at, (size_t)(end - at));
+    grab(c);
+    if (set.mode == DRAIN)
+        mark(count.run);
+}
+
+static void fall_asleep(struct connection *c)
+{
+    grab_answered(c);
+    packet(c, PRE_SLEEP, 0);
+    c->asleep = true;
+    if (c->phase == PROVING)
+        packet(c, ECHO_REQ, 0); /* answered after PRE_SLEEP has been carried out */
+    else
+        count.no_jobs++;
+}
+
+static void worker_packet(struct connection *c, uint32_t type, const char *body, size_t size)
+{
+    if (type == JOB_ASSIGN_UNIQ) {
+        job_assigned(c, body, size);
+    } else if (type == NO_JOB) {
+        fall_asleep(c);
+    } else if (type == NOOP) {
+        count.noops++;
+        if (c->asleep) /* a second NOOP may have crossed our grab */
+            grab(c);
+    } else {
+        die("a worker received a packet of type %" PRIu32, type);
+    }
+}
+
+/* Opening connections. */
+
+static void introduce(struct connection *c)
+{
+    c->phase = PROVING;
+    c->full = false;
+    watch(c, EPOLL_CTL_MOD, EPOLLIN);
+    for (uint32_t i = 0; c->role == WORKER && i < set.functions; i++) {
+        char function[MAX_NAME + 16];
+        size_t length = put_function(function, i);
+        memcpy(packet(c, CAN_DO, length), function, length);
+    }
+    /* Draining starts with the clock; all other workers begin asleep. */
+    if (c->role == WORKER && set.mode != DRAIN)
+        grab(c);
+    else
+        packet(c, ECHO_REQ, 0);
+    flush(c);
+}
+
+static void open_connection(struct connection *c)
+{
+    int one = 1;
+    c->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0)
+        die("socket: %s", strerror(errno));
+    if (address.ss_family != AF_UNIX)
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    int result = connect(c->fd, (struct sockaddr *)&address, address_length);
+    if (result != 0 && errno == EAGAIN) { /* a unix socket's backlog is full */
+        close(c->fd);
+        return;
+    }
+    if (result != 0 && errno != EINPROGRESS)
+        die("cannot connect: %s", strerror(errno));
+    c->phase = CONNECTING;
+    opened++;
+    watch(c, EPOLL_CTL_ADD, EPOLLOUT);
+}
+
+static void connected(struct connection *c)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error != 0)
+        lost(c, strerror(error));
+    else
+        introduce(c);
+}
+
+/* A flooded listener may drop a connection; before it is proved that is only worth a count. */
+static void lost(struct connection *c, const char *reason)
+{
+    if (c->phase == READY || set.mode != IDLE)
+        die("the server closed a connection: %s", reason);
+    close(c->fd);
+    if (c->grabbing)
+        count.grabbing--;
+    c->grabbing = c->asleep = false;
+    c->phase = CLOSED;
+    c->rest.length = c->out.length = c->written = 0;
+    opened--;
+    reopened++;
+}
+
+/* Connections are opened in order; only lost ones leave gaps, and are found by starting over. */
+static void open_more(void)
+{
+    static uint32_t next;
+    uint32_t limit = set.connecting ? set.connecting : total;
+    for (uint32_t tried = 0; tried < total && opened < total && opened - ready < limit; tried++) {
+        struct connection *c = &connections[next];
+        if (c->phase == CLOSED)
+            open_connection(c);
+        if (c->phase == CLOSED)
+            return;
+        next = (next + 1) % total;
+    }
+}
+
+static void echoed(struct connection *c)
+{
+    if (c->phase != PROVING)
+        die("an ECHO_RES came without an ECHO_REQ");
+    c->phase = READY;
+    ready++;
+}
+
+/* The loop. */
+
+static char *incoming; /* shared: a connection's rest is copied to its start before each read */
+static size_t incoming_room = READ_ROOM;
+
+static void carry_out(struct connection *c, uint32_t type, const char *body, size_t size)
+{
+    if (type == ERROR) {
+        const char *end = memchr(body, '\0', size);
+        int code = (int)(end == NULL ? size : (size_t)(end - body));
+        die("the server answered ERROR %.*s", code, body);
+    }
+    if (type == WORK_FAIL)
+        die("a job failed");
+    if (type == ECHO_RES)
+        echoed(c);
+    else if (c->role == WORKER)
+        worker_packet(c, type, body, size);
+    else if (c->role == CLIENT)
+        client_packet(c, type, body, size);
+    else
+        die("an idle connection received a packet of type %" PRIu32, type);
+}
+
+/* Carry out the whole packets among `length` bytes and keep what is left over. */
+static void cut(struct connection *c, size_t length)
+{
+    size_t at = 0;
+    while (length - at >= HEADER) {
+        const char *header = incoming + at;
+        size_t size = get32(header + 8);
+        if (memcmp(header, "\0RES", 4) != 0)
+            die("the server sent something that is not a packet");
+        if (size > set.size + 4096 && set.mode != IDLE)
+            die("the server sent a packet of %zu bytes", size);
+        if (length - at - HEADER < size) {
+            if (HEADER + size + READ_ROOM > incoming_room) {
+                incoming_room = HEADER + size + READ_ROOM;
+                incoming = grown(incoming, incoming_room);
+            }
+            break;
+        }
+        carry_out(c, get32(header + 4), header + HEADER, size);
+        at += HEADER + size;
+    }
+    c->rest.length = 0;
+    if (at < length)
+        memcpy(reserve(&c->rest, length - at), incoming + at, length - at);
+}
+
+static void receive(struct connection *c)
+{
+    size_t kept = c->rest.length;
+    if (kept > 0)
+        memcpy(incoming, c->rest.bytes, kept);
+    ssize_t got = recv(c->fd, incoming + kept, incoming_room - kept, 0);
+    if (got < 0 && errno == EAGAIN)
+        return;
+    if (got <= 0) {
+        lost(c, got < 0 ? strerror(errno) : "end of stream");
+        return;
+    }
+    now = clock_ns();
+    cut(c, kept + (size_t)got);
+    if (c->role == CLIENT && started != 0)
+        submit_more(c);
+    if (c->out.length > 0 && !c->full)
+        flush(c);
+}
+
+static uint64_t deadline;
+static bool released; /* idle: standard input was closed */
+
+static void check_deadline(void)
+{
+    now = clock_ns();
+    if (now > deadline)
+        die("not done after %.0f s: %" PRIu32 " of %" PRIu32 " connections ready, of %" PRIu32
+            " jobs %" PRIu32 " submitted, %" PRIu32 " acknowledged, %" PRIu32 " run, %" PRIu32
+            " answered", set.timeout, ready, total, set.jobs, count.submitted, count.acked,
+            count.run, count.answered);
+}
+
+/* One pass: everything that arrived is carried out, each connection written once. */
+static void pass(void)
+{
+    struct epoll_event events[EVENTS];
+    int arrived = epoll_wait(epoll, events, EVENTS, 20);
+    for (int i = 0; i < arrived; i++) {
+        struct connection *c = events[i].data.ptr;
+        if (c == NULL) {
+            char ignored[64];
+            released = read(STDIN_FILENO, ignored, sizeof ignored) <= 0;
+            continue;
+        }
+        if (c->phase == CONNECTING)
+            connected(c);
+        else if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+            receive(c);
+        if (c->phase >= PROVING && events[i].events & EPOLLOUT)
+            flush(c);
+    }
+    check_deadline();
+}
+
+static void open_all(void)
+{
+    while (ready < total) {
+        open_more();
+        pass();
+    }
+}
+
+/* Everything is answered, and every worker that finished a job has been heard by the server. */
+static bool done(void)
+{
+    switch (set.mode) {
+    case FOREGROUND:
+        return count.answered == set.jobs;
+    case SUBMIT:
+        return count.acked == set.jobs;
+    case DRAIN:
+        return count.run == set.jobs && count.grabbing == 0;
+    default:
+        return count.acked == set.jobs && count.run == set.jobs && count.grabbing == 0;
+    }
+}
+
+static void begin(void)
+{
+    for (uint32_t i = 0; i < total; i++) {
+        struct connection *c = &connections[i];
+        if (c->role == WORKER && set.mode == DRAIN)
+            grab(c);
+        if (c->role == CLIENT)
+            submit_more(c);
+        flush(c);
+    }
+}
+
+/* CPU times, in seconds. */
+
+static double own_cpu(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* utime + stime of the server's process, all threads included (proc(5), fields 14 and 15). */
+static double server_cpu(void)
+{
+    char path[64], line[1024];
+    unsigned long user, system;
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/stat", set.server_pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL || fgets(line, sizeof line, file) == NULL)
+        die("cannot read %s: %s", path, strerror(errno));
+    fclose(file);
+    const char *after_name = strrchr(line, ')');
+    if (after_name == NULL ||
+        sscanf(after_name + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &user,
+               &system) != 2)
+        die("cannot understand %s", path);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* The report. */
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static double percentile(const uint64_t *sorted, double share)
+{
+    uint32_t index = (uint32_t)(share * set.jobs);
+    return (double)sorted[index < set.jobs ? index : set.jobs - 1] / 1000;
+}
+
+static void print_latencies(uint64_t *values)
+{
+    for (uint32_t i = 0; i < set.jobs; i++)
+        values[i] = ledger[i].time;
+    qsort(values, set.jobs, sizeof *values, by_value);
+    printf(", \"p50_us\": %.1f, \"p95_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f",
+           percentile(values, 0.50), percentile(values, 0.95), percentile(values, 0.99),
+           percentile(values, 1.0));
+}
+
+static void check_handles(uint64_t *values)
+{
+    for (uint32_t i = 0; i < set.jobs; i++)
+        values[i] = ledger[i].handle;
+    qsort(values, set.jobs, sizeof *values, by_value);
+    for (uint32_t i = 1; i < set.jobs; i++)
+        if (values[i] == values[i - 1])
+            die("two jobs were given the same handle");
+}
+
+static void report(double own, double server)
+{
+    double seconds = (double)(stopped - started) / 1e9;
+    uint64_t *values = zeroed(set.jobs, sizeof *values);
+    if (set.mode != DRAIN)
+        check_handles(values);
+    printf("{\"mode\": \"%s\", \"jobs\": %" PRIu32 ", \"seconds\": %.6f, \"rate\": %.1f",
+           MODES[set.mode], set.jobs, seconds, set.jobs / seconds);
+    if (set.mode != DRAIN)
+        print_latencies(values);
+    if (set.jobs >= 10) {
+        double part = set.jobs / 10;
+        printf(", \"first_tenth_rate\": %.1f, \"last_tenth_rate\": %.1f",
+               part * 1e9 / (double)(tenth - started + 1),
+               part * 1e9 / (double)(stopped - ninetenths + 1));
+    }
+    if (set.server_pid != 0)
+        printf(", \"server_cpu_us\": %.3f", server * 1e6 / set.jobs);
+    printf(", \"generator_cpu_us\": %.3f, \"generator_busy\": %.3f, \"noops\": %" PRIu32
+           ", \"no_jobs\": %" PRIu32 "}\n",
+           own * 1e6 / set.jobs, own / seconds, count.noops, count.no_jobs);
+    free(values);
+}
+
+static void measure(void)
+{
+    open_all();
+    double own = own_cpu(), server = set.server_pid ? server_cpu() : 0;
+    started = now = clock_ns();
+    begin();
+    while (!done())
+        pass();
+    stopped = now;
+    own = own_cpu() - own;
+    server = set.server_pid ? server_cpu() - server : 0;
+    /* Leave no worker in the middle of a grab, and hear every late ERROR. */
+    while (count.grabbing > 0)
+        pass();
+    report(own, server);
+}
+
+static void hold(void)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (set.seconds == 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event) != 0)
+        die("idle holds until its standard input closes: give it a pipe, or --seconds");
+    uint64_t begun = clock_ns();
+    open_all();
+    printf("{\"mode\": \"idle\", \"connections\": %" PRIu32 ", \"seconds\": %.6f, "
+           "\"reopened\": %" PRIu32 "}\n", total, (double)(now - begun) / 1e9, reopened);
+    fflush(stdout);
+    uint64_t until = set.seconds > 0 ? now + (uint64_t)(set.seconds * 1e9) : UINT64_MAX;
+    while (!released && now < until)
+        pass();
+}
+
+/* The command line. */
+
+static void usage(FILE *to)
+{
+    fputs("usage: load MODE [options]\n"
+          "\n"
+          "modes\n"
+          "  foreground   clients submit, workers answer, clients check the answers\n"
+          "  submit       clients submit background jobs, nobody works\n"
+          "  drain        workers do the jobs that `submit` left\n"
+          "  both         clients submit background jobs while workers do them\n"
+          "  idle         open connections and hold them until standard input closes\n"
+          "\n"
+          "options\n"
+          "  --host NAME, --port N, --unix PATH    the server (127.0.0.1, 4730)\n"
+          "  --clients N        client connections\n"
+          "  --workers N        worker connections; in idle they sleep\n"
+          "  --idle N           silent connections (idle)\n"
+          "  --outstanding N    submissions without an answer, per client (1)\n"
+          "  --jobs N           jobs in all\n"
+          "  --first N          number of the first job (0): tells runs on one queue apart\n"
+          "  --size N           bytes of a workload (64, at least 8)\n"
+          "  --unique MODE      none or distinct (none)\n"
+          "  --function NAME    function, or start of its name (bench)\n"
+          "  --functions N      spread the jobs over N functions (1)\n"
+          "  --connecting N     connections being opened at a time, 0 for all (16)\n"
+          "  --server-pid N     report the CPU time this process uses while the clock runs\n"
+          "  --seconds N        idle: hold for so long instead of reading standard input\n"
+          "  --timeout N        give up after so many seconds (120)\n",
+          to);
+}
+
+static uint32_t whole(const char *name, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value > UINT32_MAX)
+        die("--%s takes a whole number, not %s", name, text);
+    return (uint32_t)value;
+}
+
+static double duration(const char *name, const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !(value > 0 && value < 1e6))
+        die("--%s takes a number of seconds, not %s", name, text);
+    return value;
+}
+
+static bool distinct(const char *text)
+{
+    if (strcmp(text, "none") != 0 && strcmp(text, "distinct") != 0)
+        die("--unique is none or distinct, not %s", text);
+    return strcmp(text, "distinct") == 0;
+}
+
+static const struct option OPTIONS[] = {
+    {"host", required_argument, NULL, 'h'},       {"port", required_argument, NULL, 'p'},
+    {"unix", required_argument, NULL, 'x'},       {"clients", required_argument, NULL, 'c'},
+    {"workers", required_argument, NULL, 'w'},    {"idle", required_argument, NULL, 'i'},
+    {"outstanding", required_argument, NULL, 'o'}, {"jobs", required_argument, NULL, 'j'},
+    {"first", required_argument, NULL, 'b'},      {"size", required_argument, NULL, 's'},
+    {"unique", required_argument, NULL, 'u'},     {"function", required_argument, NULL, 'f'},
+    {"functions", required_argument, NULL, 'n'},  {"connecting", required_argument, NULL, 'a'},
+    {"server-pid", required_argument, NULL, 'k'}, {"seconds", required_argument, NULL, 'd'},
+    {"timeout", required_argument, NULL, 't'},    {"help", no_argument, NULL, '?'},
+    {NULL, 0, NULL, 0},
+};
+
+static void read_option(int letter, const char *name)
+{
+    switch (letter) {
+    case 'h': set.host = optarg; break;
+    case 'p': set.port = optarg; break;
+    case 'x': set.path = optarg; break;
+    case 'c': set.clients = whole(name, optarg); break;
+    case 'w': set.workers = whole(name, optarg); break;
+    case 'i': set.idle = whole(name, optarg); break;
+    case 'o': set.outstanding = whole(name, optarg); break;
+    case 'j': set.jobs = whole(name, optarg); break;
+    case 'b': set.first = whole(name, optarg); break;
+    case 's': set.size = whole(name, optarg); break;
+    case 'u': set.unique = distinct(optarg); break;
+    case 'f': set.function = optarg; break;
+    case 'n': set.functions = whole(name, optarg); break;
+    case 'a': set.connecting = whole(name, optarg); break;
+    case 'k': set.server_pid = whole(name, optarg); break;
+    case 'd': set.seconds = duration(name, optarg); break;
+    case 't': set.timeout = duration(name, optarg); break;
+    default:
+        usage(optopt ? stderr : stdout);
+        exit(optopt ? 1 : 0);
+    }
+}
+
+static void read_mode(const char *word)
+{
+    for (int i = 0; i <= IDLE; i++)
+        if (word != NULL && strcmp(word, MODES[i]) == 0) {
+            set.mode = (enum mode)i;
+            return;
+        }
+    usage(stderr);
+    exit(1);
+}
+
+/* A run that lacks a role would only wait for its deadline. */
+static void check_settings(void)
+{
+    bool submits = set.mode == FOREGROUND || set.mode == SUBMIT || set.mode == BOTH;
+    bool works = set.mode == FOREGROUND || set.mode == DRAIN || set.mode == BOTH;
+    if (submits != (set.clients > 0))
+        die("%s takes %s clients", MODES[set.mode], submits ? "some" : "no");
+    if (set.mode != IDLE && works != (set.workers > 0))
+        die("%s takes %s workers", MODES[set.mode], works ? "some" : "no");
+    if ((set.mode == IDLE) != (set.jobs == 0))
+        die("%s takes %s --jobs", MODES[set.mode], set.mode == IDLE ? "no" : "some");
+    if (set.mode != IDLE && set.idle > 0)
+        die("--idle belongs to the mode idle");
+    if (set.mode == IDLE && set.idle + set.workers == 0)
+        die("idle takes --idle or --workers");
+    if (set.size < NUMBER || set.size > 1u << 30)
+        die("--size is at least %d bytes and at most 1 GiB", NUMBER);
+    if (set.outstanding == 0 || set.functions == 0)
+        die("--outstanding and --functions are at least 1");
+    if (strlen(set.function) > MAX_NAME - 1 || *set.function == '\0')
+        die("--function takes 1 to %d bytes", MAX_NAME - 1);
+    if (UINT32_MAX - set.first < set.jobs)
+        die("--first and --jobs are too large together");
+}
+
+static void find_address(void)
+{
+    if (set.path != NULL) {
+        struct sockaddr_un *local = (struct sockaddr_un *)&address;
+        if (strlen(set.path) >= sizeof local->sun_path)
+            die("--unix: this path is too long for a socket");
+        local->sun_family = AF_UNIX;
+        strcpy(local->sun_path, set.path);
+        address_length = sizeof *local;
+        return;
+    }
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+    int error = getaddrinfo(set.host, set.port, &hints, &found);
+    if (error != 0)
+        die("%s port %s: %s", set.host, set.port, gai_strerror(error));
+    memcpy(&address, found->ai_addr, found->ai_addrlen);
+    address_length = found->ai_addrlen;
+    freeaddrinfo(found);
+}
+
+static void prepare(void)
+{
+    struct rlimit files;
+    total = set.clients + set.workers + set.idle;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    if (total + 16 > files.rlim_cur)
+        die("%" PRIu32 " connections need more open files: raise ulimit -n", total);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    incoming = grown(NULL, incoming_room);
+    ledger = zeroed(set.jobs, sizeof *ledger);
+    memset(ledger, 0, set.jobs * sizeof *ledger); /* its pages are there before the clock runs */
+    make_patterns();
+    connections = zeroed(total, sizeof *connections);
+    for (uint32_t i = 0; i < total; i++) {
+        struct connection *c = &connections[i];
+        c->role = i < set.clients ? CLIENT : i < set.clients + set.workers ? WORKER : SILENT;
+        if (c->role == CLIENT)
+            c->unacked = zeroed(set.outstanding, sizeof *c->unacked);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int letter, option = 0;
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        usage(stdout);
+        return 0;
+    }
+    read_mode(argv[1]);
+    optind = 2;
+    while ((letter = getopt_long(argc, argv, "", OPTIONS, &option)) != -1)
+        read_option(letter, OPTIONS[option].name);
+    if (optind < argc)
+        die("unexpected argument %s", argv[optind]);
+    check_settings();
+    find_address();
+    prepare();
+    deadline = clock_ns() + (uint64_t)(set.timeout * 1e9);
+    if (set.mode == IDLE)
+        hold();
+    else
+        measure();
+    return 0;
+}

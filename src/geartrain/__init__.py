@@ -1,0 +1,29 @@
+"""
+A distributed job system that speaks the Gearman protocol.
+
+Names are imported when they are first used, so that ``import geartrain``
+costs next to nothing and pulls in no driver, framework or event loop.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name -> module that defines it, by room.
+_EXPORTS: dict[str, str] = {}
+
+__all__ = ["__version__", *sorted(_EXPORTS)]
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module 'geartrain' has no attribute {name!r}")
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

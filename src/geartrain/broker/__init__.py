@@ -1,0 +1,1 @@
+"""The job server's memory and its rules."""

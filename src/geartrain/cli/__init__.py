@@ -1,0 +1,1 @@
+"""The commands: geartrain, and the drop-in gearmand, gearman and gearadmin."""

@@ -1,0 +1,1 @@
+"""Clients: submit jobs, follow them, ask the server."""

@@ -1,0 +1,275 @@
+"""
+Every exception of the package.
+
+::
+
+    GeartrainError
+    ├── ProtocolError            a peer broke the protocol
+    │   ├── BadMagic                 a packet starts with neither \\0REQ nor \\0RES
+    │   ├── UnknownPacket            a packet type nobody defined
+    │   ├── MalformedPacket          too few or too many arguments for its type
+    │   ├── PacketTooLarge           larger than ``max_packet``
+    │   └── LineTooLong              a text line without an end
+    ├── ServerError              the server answered with an ERROR packet
+    ├── ConnectionFailed         no server could be reached
+    ├── ConnectionLost           a connection ended while an answer was due
+    │   └── SubmissionUncertain      it ended after a submission, before JOB_CREATED
+    ├── JobError                 a job did not end well
+    │   ├── JobFailed                the worker sent WORK_FAIL
+    │   ├── JobException             the worker sent WORK_EXCEPTION
+    │   └── JobTimeout               no result within the time the caller allowed
+    ├── StoreError               the queue store can't do what was asked
+    │   ├── StoreUnavailable         now; it may later
+    │   └── StoreDamaged             ever; a person has to look at it
+    └── UsageError               a setting, an argument or a file is wrong
+
+Errors carry their facts as attributes; the message names the next step where
+there is one. What a remote peer did wrong is told to the peer by a code, and
+to the log in words.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadMagic",
+    "ConnectionFailed",
+    "ConnectionLost",
+    "GeartrainError",
+    "JobError",
+    "JobException",
+    "JobFailed",
+    "JobTimeout",
+    "LineTooLong",
+    "MalformedPacket",
+    "PacketTooLarge",
+    "ProtocolError",
+    "ServerError",
+    "StoreDamaged",
+    "StoreError",
+    "StoreUnavailable",
+    "SubmissionUncertain",
+    "UnknownPacket",
+    "UsageError",
+]
+
+
+class GeartrainError(Exception):
+    """Base of all exceptions of this package."""
+
+
+class ProtocolError(GeartrainError):
+    """
+    The peer sent bytes that are no packet of the protocol.
+
+    Attributes:
+        code: First argument of the ERROR packet that tells the peer, or empty
+            where gearmand closes the connection without a word.
+
+    """
+
+    code = b""
+
+
+class BadMagic(ProtocolError):
+    """
+    A packet starts with neither ``\\0REQ`` nor ``\\0RES``.
+
+    Attributes:
+        magic: The first four bytes, as received.
+
+    """
+
+    def __init__(self, magic: bytes) -> None:
+        self.magic = magic
+        super().__init__(f"packet starts with {magic!r}, not with \\0REQ or \\0RES")
+
+
+class UnknownPacket(ProtocolError):
+    """
+    The packet type is not defined by the protocol.
+
+    Attributes:
+        number: The type, unsigned.
+
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"packet type {number} is not defined")
+
+
+class MalformedPacket(ProtocolError):
+    """
+    The packet's size does not fit the arguments of its type.
+
+    Attributes:
+        name: Name of the packet.
+
+    """
+
+    code = b"INVALID_PACKET"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} does not carry the arguments of its type")
+
+
+class PacketTooLarge(ProtocolError):
+    """
+    The packet's header announces more bytes than ``max_packet``.
+
+    Attributes:
+        size: Size in bytes, as announced.
+        limit: ``max_packet``, in bytes.
+
+    """
+
+    code = b"ARGUMENT_TOO_LARGE"
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(f"packet of {size} bytes is larger than max_packet ({limit} bytes)")
+
+
+class LineTooLong(ProtocolError):
+    """
+    A text command has no end within the limit.
+
+    Attributes:
+        limit: The limit, in bytes.
+
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"text line is longer than {limit} bytes")
+
+
+class ServerError(GeartrainError):
+    """
+    The server answered with an ERROR packet, or ``ERR`` in the text protocol.
+
+    Attributes:
+        code: The error code, such as ``QUEUE_ERROR``.
+        text: What the server says about it.
+
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        self.code = code
+        self.text = text
+        super().__init__(f"{code}: {text}" if text else code)
+
+
+class ConnectionFailed(GeartrainError):
+    """
+    No server could be reached.
+
+    Attributes:
+        failures: What happened at each address that was tried, by address.
+
+    """
+
+    def __init__(self, failures: dict[str, str]) -> None:
+        self.failures = failures
+        tried = ", ".join(f"{address} ({reason})" for address, reason in failures.items())
+        super().__init__(f"no job server could be reached: {tried or 'none is configured'}")
+
+
+class ConnectionLost(GeartrainError):
+    """
+    The connection ended while an answer was due.
+
+    Attributes:
+        address: The server's address.
+
+    """
+
+    def __init__(self, address: str, message: str | None = None) -> None:
+        self.address = address
+        super().__init__(message or f"the connection to {address} ended before the answer")
+
+
+class SubmissionUncertain(ConnectionLost):
+    """
+    The connection ended after a submission was sent and before JOB_CREATED.
+
+    Nobody can tell whether the job will run. Give the job a unique key: then
+    sending it again is safe, and the client does it by itself.
+    """
+
+    def __init__(self, address: str, function: bytes) -> None:
+        self.function = function
+        super().__init__(
+            address,
+            f"the connection to {address} ended before it said whether the job for {function!r} "
+            "was accepted; give it a unique key to make sending it again safe",
+        )
+
+
+class JobError(GeartrainError):
+    """
+    A job did not end well.
+
+    Attributes:
+        handle: The job's handle, or empty before it had one.
+
+    """
+
+    def __init__(self, handle: bytes, message: str) -> None:
+        self.handle = handle
+        super().__init__(message)
+
+
+class JobFailed(JobError):
+    """The worker sent WORK_FAIL, or the server gave the job up."""
+
+    def __init__(self, handle: bytes) -> None:
+        super().__init__(handle, f"job {handle.decode('ascii', 'backslashreplace')} failed")
+
+
+class JobException(JobError):
+    """
+    The worker sent WORK_EXCEPTION.
+
+    Attributes:
+        workload: The exception as the worker's language writes it down.
+
+    """
+
+    def __init__(self, handle: bytes, workload: bytes) -> None:
+        self.workload = workload
+        name = handle.decode("ascii", "backslashreplace")
+        super().__init__(handle, f"job {name} raised: {workload.decode('utf-8', 'replace')}")
+
+
+class JobTimeout(JobError, TimeoutError):
+    """
+    No result came within the time the caller allowed; the job may still run.
+
+    Attributes:
+        seconds: The time allowed.
+
+    """
+
+    def __init__(self, handle: bytes, seconds: float) -> None:
+        self.seconds = seconds
+        name = handle.decode("ascii", "backslashreplace") or "(not yet accepted)"
+        super().__init__(handle, f"job {name} gave no result within {seconds:g} s")
+
+
+class StoreError(GeartrainError):
+    """The queue store can't do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store can't be written or read now: full, locked, down or slow. It is tried again."""
+
+
+class StoreDamaged(StoreError):
+    """The store holds what can't be read. Nothing was thrown away; a person has to look at it."""
+
+
+class UsageError(GeartrainError):
+    """A setting, an argument or a file is wrong; the message says which and what to do instead."""

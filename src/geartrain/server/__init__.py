@@ -1,0 +1,1 @@
+"""The job server's shell: listeners, connections, group commit."""

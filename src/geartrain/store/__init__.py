@@ -1,0 +1,1 @@
+"""Queue stores: where background jobs survive a restart."""

@@ -1,0 +1,87 @@
+"""
+What every queue store has to keep to. One suite (``tests/store``) checks each rule on each engine.
+
+A store maps jobs to rows and decides nothing. Its methods block: the server
+calls them from one writer thread, so that a slow disk never stops the event
+loop. ``geartrain.broker.job.Job`` is read here as data; of its attributes a
+store touches those of the constructor only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from geartrain.broker.job import Job
+
+
+class Damaged:
+    """
+    A row that could not be read as a job. It stays where it is, set aside for a person.
+
+    Attributes:
+        row: What identifies it in the store, for the log.
+        reason: What is wrong with it, for the log.
+
+    """
+
+    def __init__(self, row: str, reason: str) -> None:
+        self.row = row
+        self.reason = reason
+
+
+class QueueStore(Protocol):
+    """Keeps background jobs across restarts."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether a commit outlives the process; False lets the broker acknowledge at once."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Where the jobs are, for the log; passwords masked."""
+        ...
+
+    def open(self) -> int:
+        """
+        Connect, create or migrate the tables where needed, and start a generation.
+
+        Returns the generation: larger than any that this store returned before,
+        from 1. Raises StoreUnavailable when it can't be reached, StoreDamaged
+        when what is there is no store; never starts over in silence.
+        """
+        ...
+
+    def replay(self) -> Iterable[Job | Damaged]:
+        """
+        Yield every job that was added and is not done, in the order of their numbers.
+
+        A row that can't be a job (wrong type, NULL, unknown priority, too long
+        a handle) is set aside, yielded as ``Damaged``, and stops nobody.
+        """
+        ...
+
+    def commit(
+        self,
+        adds: Sequence[Job],
+        updates: Sequence[tuple[int, int]],
+        dones: Sequence[int],
+    ) -> None:
+        """
+        Make all of it durable in one transaction, or none of it.
+
+        Args:
+            adds: Jobs to keep. One that is there already is left as it is.
+            updates: Number of a job and its attempts. An unknown number is no error.
+            dones: Numbers of jobs to forget. An unknown number is no error.
+
+        Returns only once a crash can't undo it; ``dones`` apply after ``adds``.
+        Raises StoreUnavailable within a second when the store is locked, full,
+        slow or gone; the next commit tries again by itself (reconnects), no restart needed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what is held. Safe to call twice."""
+        ...

@@ -1,0 +1,178 @@
+"""
+Cuts a stream of bytes into packets.
+
+A reader knows sizes and separators, not what a packet is for. It never reads
+past a packet's own size, and refuses what is too large at the header, before
+a byte of it is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from librt.strings import read_i32_be
+from mypy_extensions import i64
+
+from geartrain.errors import (
+    BadMagic,
+    LineTooLong,
+    MalformedPacket,
+    PacketTooLarge,
+    ProtocolError,
+    UnknownPacket,
+)
+from geartrain.wire.packet import (
+    ARGUMENTS,
+    HEADER_SIZE,
+    LAST_MAY_LACK,
+    LAST_TYPE,
+    NAMES,
+    REQUEST,
+    TEXT,
+    WRONG_MAGIC,
+    Packet,
+)
+
+MAX_PACKET: Final = 512 * 1024 * 1024
+MAX_LINE: Final = 64 * 1024
+
+_NUL: Final = b"\0"
+_MAGIC_SIZE: Final = 4
+# Both magics as read_i32_be reads them.
+_REQUEST_NUMBER: Final = 0x00524551
+_RESPONSE_NUMBER: Final = 0x00524553
+
+
+class PacketReader:
+    """
+    Reads packets, and lines of the text protocol, from one side of a connection.
+
+    Which of the two comes next is decided by its first byte, packet by packet:
+    a binary packet starts with NUL, a line does not.
+
+    Args:
+        magic: ``REQUEST`` in a server, ``RESPONSE`` in a client or worker.
+        max_packet: Largest size a header may announce, in bytes.
+        max_line: Longest text line, in bytes.
+
+    Attributes:
+        fault: Why reading stopped, or None. Once it is set, nothing more comes
+            out of the reader and the connection should be closed.
+
+    """
+
+    def __init__(
+        self, magic: bytes, max_packet: int = MAX_PACKET, max_line: int = MAX_LINE
+    ) -> None:
+        self.max_packet: i64 = max_packet
+        self.max_line: i64 = max_line
+        self.fault: ProtocolError | None = None
+        self.expected = _REQUEST_NUMBER if magic == REQUEST else _RESPONSE_NUMBER
+        # Bytes of a packet or line whose end has not arrived, and how many it takes to go on.
+        # One growing buffer, so that a packet sent byte by byte costs no more memory than its size.
+        self.pending = bytearray()
+        self.wanted: i64 = 1
+
+    def receive_data(self, data: bytes) -> list[Packet]:
+        """Take what the network delivered and return the packets that it completes, in order."""
+        packets: list[Packet] = []
+        if self.fault is not None:
+            return packets
+        if self.pending:
+            self.pending += data
+            if len(self.pending) < self.wanted:
+                return packets
+            data = bytes(self.pending)
+            self.pending = bytearray()
+        start: i64 = 0
+        end: i64 = len(data)
+        while start < end:
+            after = self.read_packet(data, start, packets)
+            if after < 0:
+                break
+            start = after
+        if start < end and self.fault is None:
+            self.pending += data[start:] if start else data
+        return packets
+
+    def receive_end(self) -> bool:
+        """Return whether the stream ended in the middle of a packet or line."""
+        return len(self.pending) > 0
+
+    def read_packet(self, data: bytes, start: i64, packets: list[Packet]) -> i64:
+        """
+        Read one packet at ``start`` and append it.
+
+        Returns the index after it, or -1 when its end is not here yet (``wanted``
+        then says how many bytes it takes) or reading is over (``fault``).
+        """
+        if data[start] != 0:
+            return self.read_line(data, start, packets)
+        available: i64 = len(data) - start
+        if available < HEADER_SIZE:
+            self.wanted = HEADER_SIZE
+            return -1
+        magic = read_i32_be(data, start)
+        if magic != self.expected and magic != _REQUEST_NUMBER and magic != _RESPONSE_NUMBER:
+            self.fault = BadMagic(data[start : start + _MAGIC_SIZE])
+            return -1
+        kind = read_i32_be(data, start + 4)
+        size = i64(read_i32_be(data, start + 8)) & 0xFFFFFFFF
+        if kind <= 0 or kind > LAST_TYPE:
+            self.fault = UnknownPacket(int(kind) & 0xFFFFFFFF)
+            return -1
+        if size > self.max_packet:
+            self.fault = PacketTooLarge(int(size), int(self.max_packet))
+            return -1
+        if available < HEADER_SIZE + size:
+            self.wanted = HEADER_SIZE + size
+            return -1
+        after = start + HEADER_SIZE + size
+        if magic != self.expected:
+            packets.append(Packet(WRONG_MAGIC, []))
+            return after
+        args = cut_arguments(data, start + HEADER_SIZE, after, kind)
+        if args is None:
+            self.fault = MalformedPacket(NAMES[kind])
+            return -1
+        packets.append(Packet(int(kind), args))
+        return after
+
+    def read_line(self, data: bytes, start: i64, packets: list[Packet]) -> i64:
+        """Read one line of the text protocol; the same returns as ``read_packet``."""
+        end: i64 = data.find(b"\n", start, start + self.max_line)
+        if end < 0:
+            if len(data) - start >= self.max_line:
+                self.fault = LineTooLong(int(self.max_line))
+            # Any further byte may be the end of the line.
+            self.wanted = 0
+            return -1
+        line = data[start:end]
+        if line.endswith(b"\r"):
+            line = line[:-1]
+        packets.append(Packet(TEXT, [line]))
+        return end + 1
+
+
+def cut_arguments(data: bytes, start: i64, end: i64, kind: i64) -> list[bytes] | None:
+    """Return the arguments of a packet of type ``kind``, or None where they don't fit its size."""
+    missing: i64 = ARGUMENTS[kind]
+    args: list[bytes] = []
+    if missing == 0:
+        return args if start == end else None
+    while missing > 1:
+        separator: i64 = data.find(_NUL, start, end)
+        if separator < 0:
+            if missing == 2 and LAST_MAY_LACK[kind]:
+                args.append(data[start:end])
+                args.append(b"")
+                return args
+            return None
+        args.append(data[start:separator])
+        start = separator + 1
+        missing -= 1
+    args.append(data[start:end])
+    return args
+
+
+__all__ = ["MAX_LINE", "MAX_PACKET", "PacketReader", "cut_arguments"]

@@ -1,0 +1,1 @@
+"""Workers: grab jobs, run them, report."""
