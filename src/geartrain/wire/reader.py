@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from librt.strings import read_i32_be
-from mypy_extensions import i64
+from mypy_extensions import i32, i64
 
 from geartrain.errors import (
     BadMagic,
@@ -154,7 +154,7 @@ class PacketReader:
         return end + 1
 
 
-def cut_arguments(data: bytes, start: i64, end: i64, kind: i64) -> list[bytes] | None:
+def cut_arguments(data: bytes, start: i64, end: i64, kind: i32) -> list[bytes] | None:
     """Return the arguments of a packet of type ``kind``, or None where they don't fit its size."""
     missing: i64 = ARGUMENTS[kind]
     args: list[bytes] = []

@@ -1,0 +1,982 @@
+"""
+The job server's memory and its rules, and nothing else.
+
+A broker is stepped with commands and answers with effects. It opens no
+socket, reads no clock and touches no database, so the same commands always
+give the same effects: production, tests and simulations run this file.
+
+Clients *submit* jobs for a *function*, workers *grab* them, and the broker
+*assigns* a job to the worker that asked. A job that was accepted in the
+background is an *obligation*: it runs whoever listens. A foreground client is
+a *listener*, and a job without obligation that nobody listens to is dropped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from geartrain.broker.commands import (
+    Answer,
+    CancelJob,
+    CanDo,
+    CantDo,
+    Command,
+    Connect,
+    CreateFunction,
+    Disconnect,
+    DropFunction,
+    Echo,
+    GetStatus,
+    GetStatusUnique,
+    GrabJob,
+    Persisted,
+    PersistFailed,
+    PreSleep,
+    ReportFunctions,
+    ReportJobs,
+    ReportWorkers,
+    ResetAbilities,
+    Restore,
+    SessionCommand,
+    SetClientId,
+    SetMaxQueue,
+    SubmitJob,
+    Tick,
+    WantExceptions,
+    WorkComplete,
+    WorkData,
+    WorkException,
+    WorkFail,
+    WorkReport,
+    WorkStatus,
+    WorkWarning,
+)
+from geartrain.broker.effects import (
+    AdminResult,
+    AssignJob,
+    EchoResult,
+    Effect,
+    Error,
+    Forget,
+    FunctionsReport,
+    GaveUp,
+    JobCreated,
+    JobsReport,
+    KeepAttempts,
+    NoJob,
+    Noop,
+    OptionResult,
+    Persist,
+    Reply,
+    SendComplete,
+    SendData,
+    SendException,
+    SendFail,
+    SendStatus,
+    SendWarning,
+    SessionEffect,
+    StatusResult,
+    WorkersReport,
+)
+from geartrain.broker.function import Function
+from geartrain.broker.job import DELAYED, ENDED, NORMAL, RUNNING, STORING, WAITING, Job
+from geartrain.broker.session import Ability, Session
+
+# Outcomes of an administrator's command.
+DONE: Final = 0
+NO_SUCH_JOB: Final = 1
+NO_SUCH_FUNCTION: Final = 2
+FUNCTION_IN_USE: Final = 3
+
+# A worker that was woken and does not grab within this many seconds is not waited for.
+WAKE_PATIENCE: Final = 0.25
+# Longest unique key in bytes, as in gearmand.
+MAX_UNIQUE: Final = 64
+# Handles of excepted jobs a session's late WORK_FAIL is looked up in.
+MAX_EXCEPTED: Final = 64
+# Functions nobody uses are forgotten once there are more functions than this.
+MAX_IDLE_FUNCTIONS: Final = 20_000
+# Functions one worker connection may announce.
+MAX_ABILITIES: Final = 16_384
+# The heap of deadlines is swept when it holds more of the past than this, and more than of now.
+_SWEEP_FROM: Final = 64
+
+_QUEUE_ERROR: Final = b"QUEUE_ERROR"
+_JOB_NOT_FOUND: Final = b"JOB_NOT_FOUND"
+
+
+class Broker:
+    """
+    Gearman job server without I/O.
+
+    Args:
+        handle_prefix: Start of every job's handle, such as ``b"H:host:boot"``. It must
+            be one that no broker used before, since jobs are counted from 1 behind it.
+        first_number: Number of the first job; larger than those of restored jobs.
+        durable: Whether background jobs have to be stored before they are acknowledged.
+        job_retries: How often a job may come back without a result until it is
+            given up; -1 for any number of times, 0 and 1 for once.
+        per_function: Serve a worker's functions one after the other, the newest
+            first, as gearmand 1.1 does; else by priority across all of them.
+        round_robin: With ``per_function``, serve the function that was served last.
+        exceptions: Whether clients get exceptions without asking for them.
+
+    """
+
+    __slots__ = (
+        "deadlines",
+        "delayed",
+        "durable",
+        "effects",
+        "exceptions",
+        "first_number",
+        "functions",
+        "handle_prefix",
+        "job_count",
+        "job_retries",
+        "jobs",
+        "per_function",
+        "ready",
+        "round_robin",
+        "sessions",
+        "timed",
+        "wakes",
+    )
+
+    def __init__(
+        self,
+        handle_prefix: bytes,
+        first_number: int = 1,
+        durable: bool = False,
+        job_retries: int = -1,
+        per_function: bool = False,
+        round_robin: bool = True,
+        exceptions: bool = False,
+    ) -> None:
+        self.handle_prefix = handle_prefix
+        self.first_number = first_number
+        self.durable = durable
+        self.job_retries = job_retries
+        self.per_function = per_function
+        self.round_robin = round_robin
+        self.exceptions = exceptions
+
+        self.job_count = 0
+        self.sessions: dict[int, Session] = {}
+        self.functions: dict[bytes, Function] = {}
+        # Jobs that have not ended, by handle.
+        self.jobs: dict[bytes, Job] = {}
+        # Functions with waiting jobs, one table per priority.
+        self.ready: tuple[dict[bytes, Function], dict[bytes, Function], dict[bytes, Function]] = (
+            {},
+            {},
+            {},
+        )
+        # Heaps. A job that has moved on is passed over when its time comes.
+        self.delayed: list[tuple[int, int, Job]] = []
+        self.deadlines: list[tuple[float, int, Job]] = []
+        # Running jobs with a deadline.
+        self.timed = 0
+        # Workers that were woken, in that order: until when they may answer, and which time it was.
+        self.wakes: deque[tuple[float, Session, int]] = deque()
+        self.effects: list[Effect] = []
+
+    # The two doors.
+
+    def step(self, now: float, command: Command) -> list[Effect]:
+        """
+        Carry out one command.
+
+        Args:
+            now: Seconds since 1970.
+            command: What happened.
+
+        Returns:
+            What has to be done about it, in order.
+
+        """
+        if isinstance(command, SessionCommand):
+            session = self.sessions.get(command.session)
+            if session is not None:
+                self.obey(now, session, command)
+            elif isinstance(command, Connect):
+                self.sessions[command.session] = Session(command.session, self.exceptions)
+        elif isinstance(command, Persisted):
+            for job in command.jobs:
+                self.persisted(now, job)
+        elif isinstance(command, Tick):
+            self.tick(now)
+        elif isinstance(command, PersistFailed):
+            for job in command.jobs:
+                self.persist_failed(job, command.reason)
+        elif isinstance(command, Restore):
+            self.restore(now, command.job)
+        else:
+            raise AssertionError(f"nobody knows the command {command!r}")
+        effects = self.effects
+        self.effects = []
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """Return when to step ``Tick``, in seconds since 1970, or None for never."""
+        deadline = -1.0
+        while self.delayed:
+            epoch, _, job = self.delayed[0]
+            if job.state == DELAYED:
+                deadline = float(epoch)
+                break
+            heappop(self.delayed)
+        while self.deadlines:
+            end, _, job = self.deadlines[0]
+            if job.state == RUNNING and job.deadline == end:
+                if deadline < 0 or end < deadline:
+                    deadline = end
+                break
+            heappop(self.deadlines)
+        while self.wakes:
+            end, session, wake_number = self.wakes[0]
+            if session.woken_for is not None and session.wake_number == wake_number:
+                if deadline < 0 or end < deadline:
+                    deadline = end
+                break
+            self.wakes.popleft()
+        return None if deadline < 0 else deadline
+
+    def obey(self, now: float, session: Session, command: SessionCommand) -> None:
+        """Carry out a command of a session that is here; the most frequent come first."""
+        if isinstance(command, SubmitJob):
+            self.submit_job(now, session, command)
+        elif isinstance(command, GrabJob):
+            self.grab_job(now, session, command.form)
+        elif isinstance(command, WorkComplete):
+            self.work_complete(now, session, command)
+        elif isinstance(command, PreSleep):
+            self.pre_sleep(now, session)
+        elif isinstance(command, WorkData):
+            self.work_data(session, command)
+        elif isinstance(command, WorkStatus):
+            self.work_status(session, command)
+        elif isinstance(command, WorkFail):
+            self.work_fail(now, session, command)
+        elif isinstance(command, WorkException):
+            self.work_exception(now, session, command)
+        elif isinstance(command, WorkWarning):
+            self.work_warning(session, command)
+        elif isinstance(command, GetStatus):
+            self.get_status(session, command.handle)
+        elif isinstance(command, Echo):
+            self.tell(session, EchoResult(session.number, command.workload))
+        elif isinstance(command, CanDo):
+            self.can_do(now, session, command)
+        elif isinstance(command, CantDo):
+            self.cant_do(now, session, command.function)
+        elif isinstance(command, ResetAbilities):
+            self.reset_abilities(now, session)
+        elif isinstance(command, SetClientId):
+            session.client_id = command.client_id
+        elif isinstance(command, WantExceptions):
+            session.exceptions = True
+            self.tell(session, OptionResult(session.number, command.option))
+        elif isinstance(command, Disconnect):
+            self.disconnect(now, session)
+        elif isinstance(command, Answer):
+            self.tell(session, Reply(session.number, command.reply))
+        elif isinstance(command, GetStatusUnique):
+            self.get_status_unique(session, command.unique)
+        else:
+            self.administer(session, command)
+
+    # Clients.
+
+    def submit_job(self, now: float, session: Session, command: SubmitJob) -> None:
+        """Accept a job, or let the submission join the job that has its unique key."""
+        if len(command.unique) > MAX_UNIQUE:
+            self.refuse(session, b"ARGUMENT_TOO_LARGE", b"Unique value too large")
+            return
+        function = self.function(command.function)
+        job = function.find(command.unique, command.workload)
+        if job is not None:
+            self.join(session, job, command.background)
+            return
+        limit = function.limits[command.priority]
+        if limit and function.jobs >= limit:
+            self.refuse(session, _QUEUE_ERROR, b"Job queue is full")
+            return
+        job = self.create_job(now, function, command)
+        if not command.background:
+            self.listen(session, job)
+        elif self.durable:
+            job.obligation = True
+            job.state = STORING
+            self.store(session, job)
+            return
+        else:
+            job.obligation = True
+        # The client hears the handle before anything else of the job.
+        self.tell(session, JobCreated(session.number, job.handle, False))
+        self.enqueue(now, job)
+
+    def create_job(self, now: float, function: Function, command: SubmitJob) -> Job:
+        """Return a new job, entered in the function's books."""
+        count = self.job_count + 1
+        self.job_count = count
+        job = Job(
+            self.first_number + count - 1,
+            b"%b:%d" % (self.handle_prefix, count),
+            function.name,
+            command.unique,
+            command.workload,
+            command.priority,
+            command.epoch,
+            command.reducer,
+            now,
+            0,
+        )
+        job.line = function
+        self.jobs[job.handle] = job
+        function.add(job)
+        return job
+
+    def join(self, session: Session, job: Job, background: bool) -> None:
+        """Let a submission coalesce with a job that waits or runs."""
+        if background:
+            if not job.obligation:
+                # So far only listeners wanted it. From now on it runs without them too.
+                job.obligation = True
+                if self.durable:
+                    self.store(session, job)
+                    return
+        else:
+            self.listen(session, job)
+        if job.unstored is not None and (background or job.state == STORING):
+            created = JobCreated(session.number, job.handle, True)
+            job.unstored.append(created)
+            self.tell(session, created)
+        else:
+            self.tell(session, JobCreated(session.number, job.handle, False))
+
+    def listen(self, session: Session, job: Job) -> None:
+        """Let a session wait for the job's result, once more if it does already."""
+        if job.listeners is None:
+            job.listeners = [session]
+        else:
+            job.listeners.append(session)
+        session.listening[job.handle] = job
+
+    def store(self, session: Session, job: Job) -> None:
+        """Have the job stored, and the session told after that."""
+        created = JobCreated(session.number, job.handle, True)
+        job.unstored = [created]
+        self.effects.append(Persist(job))
+        self.tell(session, created)
+
+    def get_status(self, session: Session, handle: bytes) -> None:
+        """Answer GET_STATUS; anyone may ask."""
+        job = self.find_job(handle)
+        self.tell(session, StatusResult(session.number, handle, False, job))
+
+    def get_status_unique(self, session: Session, unique: bytes) -> None:
+        """Answer GET_STATUS_UNIQUE. It names no function, so the first one that has the key wins."""
+        found: Job | None = None
+        for function in self.functions.values():
+            found = function.uniques.get(unique)
+            if found is not None:
+                break
+        self.tell(session, StatusResult(session.number, unique, True, found))
+
+    # The store's answers.
+
+    def persisted(self, now: float, job: Job) -> None:
+        """Acknowledge a job that is on disk, and let it run."""
+        waiting = job.unstored
+        job.unstored = None
+        if job.state == STORING:
+            self.enqueue(now, job)
+        if waiting is not None:
+            for created in waiting:
+                created.waits = False
+            for created in waiting:
+                self.release(created.session)
+
+    def persist_failed(self, job: Job, reason: bytes) -> None:
+        """Refuse what the store refused; foreground clients of a job that waits or runs keep it."""
+        waiting = job.unstored
+        job.unstored = None
+        if job.state == ENDED:
+            # It was stored for the sake of a second client, and is done already.
+            reason = b""
+        else:
+            job.obligation = False
+            if job.state == STORING:
+                self.stop_listening(job)
+                self.end(job)
+            elif job.listeners is None and job.state != RUNNING:
+                self.end(job)
+        if waiting is not None:
+            for created in waiting:
+                created.waits = False
+                created.refusal = reason
+            for created in waiting:
+                self.release(created.session)
+
+    def restore(self, now: float, job: Job) -> None:
+        """Take over a job that an earlier process accepted."""
+        function = self.function(job.function)
+        job.line = function
+        job.obligation = True
+        self.jobs[job.handle] = job
+        function.add(job)
+        self.enqueue(now, job)
+
+    # Waiting lines.
+
+    def enqueue(self, now: float, job: Job) -> None:
+        """Let a job wait for a worker, or for its epoch."""
+        if job.epoch > now:
+            job.state = DELAYED
+            heappush(self.delayed, (job.epoch, job.number, job))
+            return
+        job.state = WAITING
+        function = job.line
+        assert function is not None
+        line = function.lines[job.priority]
+        line.append(job)
+        if line.count == 1:
+            self.ready[job.priority][function.name] = function
+        if function.sleepers:
+            self.wake_worker(now, function)
+
+    def put_back(self, now: float, job: Job) -> None:
+        """
+        Take a job from its worker and let it wait at the head of its line.
+
+        It keeps its handle, its progress starts over, and the attempt counts.
+        """
+        function = self.release_worker(job)
+        job.attempts += 1
+        job.numerator = job.denominator = b"0"
+        if not job.obligation and job.listeners is None:
+            self.end(job)
+            return
+        if self.job_retries >= 0 and job.attempts >= max(1, self.job_retries):
+            self.effects.append(GaveUp(job))
+            self.fail(job)
+            return
+        if job.obligation and self.durable:
+            self.effects.append(KeepAttempts(job.number, job.attempts))
+        job.state = WAITING
+        line = function.lines[job.priority]
+        line.appendleft(job)
+        if line.count == 1:
+            self.ready[job.priority][function.name] = function
+        self.wake_worker(now, function)
+
+    def release_worker(self, job: Job) -> Function:
+        """Take a running job from its worker; the worker's late words change nothing then."""
+        function = job.line
+        worker = job.worker
+        assert function is not None
+        assert worker is not None
+        del worker.running[job.handle]
+        job.worker = None
+        function.running -= 1
+        if job.deadline > 0:
+            job.deadline = 0.0
+            self.timed -= 1
+            self.sweep_deadlines()
+        return function
+
+    def sweep_deadlines(self) -> None:
+        """Throw deadlines of jobs that have moved on out of the heap, once they prevail."""
+        if len(self.deadlines) > _SWEEP_FROM + 2 * self.timed:
+            self.deadlines = [
+                entry
+                for entry in self.deadlines
+                if entry[2].state == RUNNING and entry[2].deadline == entry[0]
+            ]
+            heapify(self.deadlines)
+
+    def end(self, job: Job) -> None:
+        """Strike a job out that nobody works on any more. Its listeners have been told."""
+        function = job.line
+        assert function is not None
+        state = job.state
+        job.state = ENDED
+        if state == WAITING:
+            line = function.lines[job.priority]
+            line.leave()
+            if line.count == 0:
+                del self.ready[job.priority][function.name]
+        function.remove(job)
+        del self.jobs[job.handle]
+        if job.obligation and self.durable:
+            self.effects.append(Forget(job.number))
+        # A line or a heap may still name the job for a while; the store may be reading it.
+        if job.unstored is None:
+            job.workload = b""
+
+    def fail(self, job: Job) -> None:
+        """End a job and tell its listeners so."""
+        listeners = job.listeners
+        if listeners is not None:
+            for listener in listeners:
+                self.tell(listener, SendFail(listener.number, job.handle, b""))
+            self.stop_listening(job)
+        self.end(job)
+
+    def stop_listening(self, job: Job) -> None:
+        """Detach all listeners of a job."""
+        listeners = job.listeners
+        if listeners is not None:
+            for listener in listeners:
+                listener.listening.pop(job.handle, None)
+            job.listeners = None
+
+    def function(self, name: bytes) -> Function:
+        """Return the books of a function, opened if need be."""
+        function = self.functions.get(name)
+        if function is None:
+            if len(self.functions) >= MAX_IDLE_FUNCTIONS:
+                self.forget_idle_functions()
+            function = Function(name)
+            self.functions[name] = function
+        return function
+
+    def forget_idle_functions(self) -> None:
+        """Forget functions without jobs and workers, so that inventing names fills no memory."""
+        busy = {
+            name: function
+            for name, function in self.functions.items()
+            if function.jobs or function.workers or function.kept
+        }
+        self.functions = busy
+
+    def find_job(self, handle: bytes) -> Job | None:
+        """Return the job with this handle; some libraries end it with a NUL."""
+        job = self.jobs.get(handle)
+        if job is None and handle.endswith(b"\0"):
+            return self.jobs.get(handle.rstrip(b"\0"))
+        return job
+
+    # Workers.
+
+    def can_do(self, now: float, session: Session, command: CanDo) -> None:
+        """Enter an ability; one that is known only gets the new time-out."""
+        ability = session.abilities.get(command.function)
+        if ability is not None:
+            ability.timeout = command.timeout
+            return
+        if len(session.abilities) >= MAX_ABILITIES:
+            self.refuse(session, b"ARGUMENT_TOO_LARGE", b"Too many functions on one connection")
+            return
+        function = self.function(command.function)
+        function.workers += 1
+        session.serve_first(function, command.timeout)
+        if not session.asleep:
+            session.unlisted.append(function)
+            return
+        function.sleepers[session.number] = session
+        # A worker that learns a function while it sleeps must not sleep beside its jobs.
+        if function.waiting():
+            self.wake_worker(now, function)
+
+    def cant_do(self, now: float, session: Session, name: bytes) -> None:
+        """Strike an ability out; a job of it that the worker holds goes back."""
+        ability = session.abilities.get(name)
+        if ability is None:
+            return
+        function = ability.function
+        session.forget_ability(ability)
+        function.workers -= 1
+        function.sleepers.pop(session.number, None)
+        if function in session.unlisted:
+            session.unlisted.remove(function)
+        if session.woken_for is function:
+            self.answer_wake(now, session, None)
+        for job in reversed([job for job in session.running.values() if job.line is function]):
+            self.put_back(now, job)
+
+    def reset_abilities(self, now: float, session: Session) -> None:
+        """Strike all abilities out; all jobs that the worker holds go back."""
+        for ability in session.order:
+            ability.function.workers -= 1
+            ability.function.sleepers.pop(session.number, None)
+        session.abilities = {}
+        session.order = []
+        session.unlisted = []
+        if session.woken_for is not None:
+            self.answer_wake(now, session, None)
+        for job in reversed(list(session.running.values())):
+            self.put_back(now, job)
+
+    def pre_sleep(self, now: float, session: Session) -> None:
+        """Let a worker sleep, or wake it at once: a job may have come since NO_JOB."""
+        if session.asleep:
+            return
+        session.asleep = True
+        if session.unlisted:
+            for function in session.unlisted:
+                function.sleepers[session.number] = session
+            session.unlisted = []
+        found = self.find_work(session)
+        previous = session.woken_for
+        session.woken_for = None
+        if found is not None:
+            self.wake(now, session, found.function)
+        if previous is not None and (found is None or found.function is not previous):
+            # It does not say why it did not grab; whoever else sleeps may.
+            self.wake_others(now, previous)
+
+    def grab_job(self, now: float, session: Session, form: int) -> None:
+        """Assign the worker a job, if there is one it can do."""
+        session.asleep = False
+        ability = self.find_work(session)
+        if ability is None:
+            self.tell(session, NoJob(session.number))
+            if session.woken_for is not None:
+                self.answer_wake(now, session, None)
+            return
+        job = self.take_job(session, ability)
+        job.state = RUNNING
+        job.worker = session
+        session.running[job.handle] = job
+        if ability.timeout > 0:
+            job.deadline = now + ability.timeout
+            self.timed += 1
+            heappush(self.deadlines, (job.deadline, job.number, job))
+        self.tell(session, AssignJob(session.number, job, form))
+        if session.woken_for is not None:
+            self.answer_wake(now, session, ability.function)
+
+    def find_work(self, session: Session) -> Ability | None:
+        """Return the ability whose function the worker serves next; ``take_job`` picks the job."""
+        order = session.order
+        if not order:
+            return None
+        if len(order) == 1:
+            return order[0] if order[0].function.waiting() else None
+        if self.per_function:
+            return self.first_ready(session, 0, NORMAL + 1)
+        for priority in range(3):
+            ability = self.first_ready(session, priority, priority)
+            if ability is not None:
+                return ability
+        return None
+
+    def first_ready(self, session: Session, highest: int, lowest: int) -> Ability | None:
+        """
+        Return the worker's first ability with a job of a priority in this range.
+
+        The shorter way is taken: through the worker's abilities, which are in
+        order, or through the functions that have jobs, which are not.
+        """
+        ready = 0
+        for priority in range(highest, lowest + 1):
+            ready += len(self.ready[priority])
+        if ready == 0:
+            return None
+        if len(session.order) <= ready:
+            for ability in session.order:
+                for priority in range(highest, lowest + 1):
+                    if ability.function.lines[priority].count:
+                        return ability
+            return None
+        first: Ability | None = None
+        for priority in range(highest, lowest + 1):
+            for name in self.ready[priority]:
+                found = session.abilities.get(name)
+                if found is not None and (first is None or found.turn < first.turn):
+                    first = found
+        return first
+
+    def take_job(self, session: Session, ability: Ability) -> Job:
+        """Take the next job of an ability out of its line; there has to be one."""
+        function = ability.function
+        priority = 0
+        while function.lines[priority].count == 0:
+            priority += 1
+        line = function.lines[priority]
+        job = line.popleft()
+        if line.count == 0:
+            del self.ready[priority][function.name]
+        function.running += 1
+        if self.round_robin and len(session.order) > 1:
+            session.serve_last(ability)
+        return job
+
+    # Waking workers up.
+
+    def wake_worker(self, now: float, function: Function) -> None:
+        """Wake the worker that sleeps longest of those that can do the function, if one does."""
+        sleepers = function.sleepers
+        while sleepers:
+            _, session = sleepers.popitem(last=False)
+            session.unlisted.append(function)
+            if session.asleep:
+                self.wake(now, session, function)
+                return
+
+    def wake(self, now: float, session: Session, function: Function) -> None:
+        """Send a sleeping worker NOOP and remember what for."""
+        session.asleep = False
+        session.woken_for = function
+        session.wake_number += 1
+        self.wakes.append((now + WAKE_PATIENCE, session, session.wake_number))
+        self.tell(session, Noop(session.number))
+
+    def answer_wake(self, now: float, session: Session, served: Function | None) -> None:
+        """Note that a woken worker answered; wake another if it took up something else."""
+        function = session.woken_for
+        session.woken_for = None
+        if function is not None and function is not served:
+            self.wake_others(now, function)
+
+    def wake_others(self, now: float, function: Function) -> None:
+        """Wake another worker if the function still has jobs."""
+        if function.sleepers and function.waiting():
+            self.wake_worker(now, function)
+
+    # What workers say of their jobs.
+
+    def held_job(self, session: Session, command: WorkReport, text: bytes) -> Job | None:
+        """Return the job a worker speaks of, or refuse: it may have lost it meanwhile."""
+        job = session.running.get(command.handle)
+        if job is None and command.handle.endswith(b"\0"):
+            job = session.running.get(command.handle.rstrip(b"\0"))
+        if job is None:
+            self.refuse(session, _JOB_NOT_FOUND, text)
+        return job
+
+    def work_data(self, session: Session, command: WorkData) -> None:
+        """Pass a part of the result on."""
+        job = self.held_job(session, command, b"Job does not exist on server")
+        if job is not None and job.listeners is not None:
+            for listener in job.listeners:
+                self.tell(listener, SendData(listener.number, job.handle, command.workload))
+
+    def work_warning(self, session: Session, command: WorkWarning) -> None:
+        """Pass a warning on."""
+        job = self.held_job(session, command, b"Job does not exist on server")
+        if job is not None and job.listeners is not None:
+            for listener in job.listeners:
+                self.tell(listener, SendWarning(listener.number, job.handle, command.workload))
+
+    def work_status(self, session: Session, command: WorkStatus) -> None:
+        """Keep a job's progress and pass it on."""
+        job = session.running.get(command.handle)
+        if job is None:
+            self.refuse(session, _JOB_NOT_FOUND, b"Job given in work result not found")
+            return
+        job.numerator = command.numerator
+        job.denominator = command.denominator
+        if job.listeners is not None:
+            for listener in job.listeners:
+                self.tell(
+                    listener,
+                    SendStatus(listener.number, job.handle, command.numerator, command.denominator),
+                )
+
+    def work_complete(self, now: float, session: Session, command: WorkComplete) -> None:
+        """End a job well."""
+        if session.excepted and session.excepted.pop(command.handle, False):
+            return
+        job = self.held_job(session, command, b"Job given in work result not found")
+        if job is None:
+            return
+        self.release_worker(job)
+        listeners = job.listeners
+        if listeners is not None:
+            for listener in listeners:
+                self.tell(listener, SendComplete(listener.number, job.handle, command.workload))
+            self.stop_listening(job)
+        self.end(job)
+
+    def work_fail(self, now: float, session: Session, command: WorkFail) -> None:
+        """End a job badly. WORK_FAIL is a result: the job is not tried again."""
+        if session.excepted and session.excepted.pop(command.handle, False):
+            return
+        job = self.held_job(session, command, b"Job given in work result not found")
+        if job is not None:
+            self.release_worker(job)
+            self.fail(job)
+
+    def work_exception(self, now: float, session: Session, command: WorkException) -> None:
+        """End a job badly, and say why to those who asked for exceptions."""
+        job = self.held_job(
+            session, command, b"An exception was received for a job that does not exist"
+        )
+        if job is None:
+            return
+        self.release_worker(job)
+        # Perl's and Python's workers send WORK_FAIL behind it; that one is swallowed.
+        if len(session.excepted) >= MAX_EXCEPTED:
+            del session.excepted[next(iter(session.excepted))]
+        session.excepted[job.handle] = True
+        listeners = job.listeners
+        if listeners is not None:
+            for listener in listeners:
+                if listener.exceptions:
+                    self.tell(
+                        listener, SendException(listener.number, job.handle, command.workload)
+                    )
+                else:
+                    self.tell(listener, SendFail(listener.number, job.handle, b""))
+            self.stop_listening(job)
+        self.end(job)
+
+    # Departures and deadlines.
+
+    def disconnect(self, now: float, session: Session) -> None:
+        """
+        Let a session go.
+
+        What it worked on goes back to the head of the lines, the oldest first
+        in line again. What only it listened to and nobody runs is dropped.
+        """
+        del self.sessions[session.number]
+        # From here on it is neither woken nor told anything.
+        session.asleep = False
+        session.held = None
+        self.reset_abilities(now, session)
+        for job in list(session.listening.values()):
+            assert job.listeners is not None
+            others = [listener for listener in job.listeners if listener is not session]
+            job.listeners = others if others else None
+            if not others and not job.obligation and job.state != RUNNING:
+                self.end(job)
+        session.listening = {}
+
+    def tick(self, now: float) -> None:
+        """Do what has become due."""
+        while self.delayed and self.delayed[0][0] <= now:
+            _, _, job = heappop(self.delayed)
+            if job.state == DELAYED:
+                self.enqueue(now, job)
+        while self.deadlines and self.deadlines[0][0] <= now:
+            deadline, _, job = heappop(self.deadlines)
+            if job.state == RUNNING and job.deadline == deadline:
+                self.put_back(now, job)
+        while self.wakes and self.wakes[0][0] <= now:
+            _, session, wake_number = self.wakes.popleft()
+            if session.wake_number == wake_number and session.woken_for is not None:
+                self.wake_others(now, session.woken_for)
+
+    # Administrators.
+
+    def administer(self, session: Session, command: SessionCommand) -> None:
+        """Carry out an administrator's command."""
+        if isinstance(command, ReportFunctions):
+            self.report_functions(session, command.by_priority)
+        elif isinstance(command, ReportWorkers):
+            rows = [
+                (one.number, one.client_id, [ability.function.name for ability in one.order])
+                for one in self.sessions.values()
+            ]
+            self.tell(session, WorkersReport(session.number, rows))
+        elif isinstance(command, ReportJobs):
+            jobs = list(self.jobs.values())
+            self.tell(session, JobsReport(session.number, jobs, command.unique))
+        elif isinstance(command, CancelJob):
+            outcome = self.cancel_job(command.handle)
+            self.tell(session, AdminResult(session.number, outcome))
+        elif isinstance(command, CreateFunction):
+            self.function(command.function).kept = True
+            self.tell(session, AdminResult(session.number, DONE))
+        elif isinstance(command, DropFunction):
+            outcome = self.drop_function(command.function, command.force)
+            self.tell(session, AdminResult(session.number, outcome))
+        elif isinstance(command, SetMaxQueue):
+            function = self.function(command.function)
+            function.limits = command.limits
+            function.kept = True
+            self.tell(session, AdminResult(session.number, DONE))
+        elif not isinstance(command, Connect):
+            raise AssertionError(f"nobody knows the command {command!r}")
+
+    def report_functions(self, session: Session, by_priority: bool) -> None:
+        """Answer ``status`` and ``prioritystatus``."""
+        rows: list[tuple[bytes, int, int, int, int]] = []
+        for function in self.functions.values():
+            if by_priority:
+                high, normal, low = function.lines
+                delayed = function.jobs - function.running - function.waiting()
+                rows.append(
+                    (function.name, high.count, normal.count + delayed, low.count, function.workers)
+                )
+            else:
+                rows.append((function.name, function.jobs, function.running, function.workers, 0))
+        self.tell(session, FunctionsReport(session.number, rows, by_priority))
+
+    def cancel_job(self, handle: bytes) -> int:
+        """
+        Give a job up and tell its listeners WORK_FAIL.
+
+        A worker that has it is not stopped, but nobody waits for it any more:
+        its unique key is free, and should the worker die, nobody runs it again.
+        """
+        job = self.find_job(handle)
+        if job is None:
+            return NO_SUCH_JOB
+        if job.state != RUNNING:
+            self.fail(job)
+            return DONE
+        if job.listeners is not None:
+            for listener in job.listeners:
+                self.tell(listener, SendFail(listener.number, job.handle, b""))
+            self.stop_listening(job)
+        if job.obligation and self.durable:
+            self.effects.append(Forget(job.number))
+        job.obligation = False
+        assert job.line is not None
+        job.line.release_unique(job)
+        return DONE
+
+    def drop_function(self, name: bytes, force: bool) -> int:
+        """Forget a function that nobody serves; its jobs only if ``force`` is given."""
+        function = self.functions.get(name)
+        if function is None:
+            return NO_SUCH_FUNCTION
+        if function.workers or function.running or (function.jobs and not force):
+            return FUNCTION_IN_USE
+        if function.jobs:
+            for job in [job for job in self.jobs.values() if job.line is function]:
+                self.fail(job)
+        del self.functions[name]
+        return DONE
+
+    # Telling sessions.
+
+    def refuse(self, session: Session, code: bytes, text: bytes) -> None:
+        """Answer with an ERROR packet."""
+        self.tell(session, Error(session.number, code, text))
+
+    def tell(self, session: Session, effect: SessionEffect) -> None:
+        """Tell a session something, after what it has to hear first."""
+        if session.held is not None:
+            session.held.append(effect)
+        elif isinstance(effect, JobCreated) and effect.waits:
+            session.held = deque([effect])
+        else:
+            self.effects.append(effect)
+
+    def release(self, number: int) -> None:
+        """Tell a session what it may hear now that the store has answered."""
+        session = self.sessions.get(number)
+        if session is None or session.held is None:
+            return
+        held = session.held
+        while held:
+            effect = held[0]
+            if isinstance(effect, JobCreated):
+                if effect.waits:
+                    return
+                if effect.refusal:
+                    effect = Error(number, _QUEUE_ERROR, effect.refusal)
+            held.popleft()
+            self.effects.append(effect)
+        session.held = None
+
+
+__all__ = ["DONE", "FUNCTION_IN_USE", "NO_SUCH_FUNCTION", "NO_SUCH_JOB", "Broker"]

@@ -1,0 +1,355 @@
+"""
+What a broker can be stepped with.
+
+Most commands are a packet that a session sent, in the broker's words; the
+others come from the store (``Persisted``, ``PersistFailed``, ``Restore``), from
+the clock (``Tick``) and from the listener (``Connect``, ``Disconnect``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from geartrain.broker.job import Job
+
+# How much a worker wants to hear about the job it grabs.
+GRAB_PLAIN: Final = 0  # handle, function, workload
+GRAB_UNIQUE: Final = 1  # and the unique key
+GRAB_ALL: Final = 2  # and the reducer
+
+
+class Command:
+    """Base of all commands."""
+
+    __slots__ = ()
+
+
+class SessionCommand(Command):
+    """
+    Base of the commands that a session gives.
+
+    Attributes:
+        session: Number of the connection.
+
+    """
+
+    __slots__ = ("session",)
+
+    def __init__(self, session: int) -> None:
+        self.session = session
+
+
+class Connect(SessionCommand):
+    """A peer connected; its number was not used before."""
+
+    __slots__ = ()
+
+
+class Disconnect(SessionCommand):
+    """A peer is gone; what it held goes back to the waiting lines."""
+
+    __slots__ = ()
+
+
+# From clients.
+
+
+class SubmitJob(SessionCommand):
+    """SUBMIT_JOB and its eleven sisters."""
+
+    __slots__ = ("background", "epoch", "function", "priority", "reducer", "unique", "workload")
+
+    def __init__(
+        self,
+        session: int,
+        function: bytes,
+        unique: bytes,
+        workload: bytes,
+        priority: int,
+        background: bool,
+        epoch: int = 0,
+        reducer: bytes = b"",
+    ) -> None:
+        self.session = session
+        self.function = function
+        self.unique = unique
+        self.workload = workload
+        self.priority = priority
+        self.background = background
+        self.epoch = epoch
+        self.reducer = reducer
+
+
+class GetStatus(SessionCommand):
+    """GET_STATUS."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, session: int, handle: bytes) -> None:
+        self.session = session
+        self.handle = handle
+
+
+class GetStatusUnique(SessionCommand):
+    """GET_STATUS_UNIQUE."""
+
+    __slots__ = ("unique",)
+
+    def __init__(self, session: int, unique: bytes) -> None:
+        self.session = session
+        self.unique = unique
+
+
+# From workers.
+
+
+class GrabJob(SessionCommand):
+    """GRAB_JOB, GRAB_JOB_UNIQ or GRAB_JOB_ALL, told apart by ``form``."""
+
+    __slots__ = ("form",)
+
+    def __init__(self, session: int, form: int) -> None:
+        self.session = session
+        self.form = form
+
+
+class PreSleep(SessionCommand):
+    """PRE_SLEEP."""
+
+    __slots__ = ()
+
+
+class CanDo(SessionCommand):
+    """CAN_DO or CAN_DO_TIMEOUT; ``timeout`` is in seconds, 0 for none."""
+
+    __slots__ = ("function", "timeout")
+
+    def __init__(self, session: int, function: bytes, timeout: float = 0.0) -> None:
+        self.session = session
+        self.function = function
+        self.timeout = timeout
+
+
+class CantDo(SessionCommand):
+    """CANT_DO."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, session: int, function: bytes) -> None:
+        self.session = session
+        self.function = function
+
+
+class ResetAbilities(SessionCommand):
+    """RESET_ABILITIES."""
+
+    __slots__ = ()
+
+
+class SetClientId(SessionCommand):
+    """SET_CLIENT_ID."""
+
+    __slots__ = ("client_id",)
+
+    def __init__(self, session: int, client_id: bytes) -> None:
+        self.session = session
+        self.client_id = client_id
+
+
+class WorkStatus(SessionCommand):
+    """WORK_STATUS; both numbers are decimal digits, as the worker sent them."""
+
+    __slots__ = ("denominator", "handle", "numerator")
+
+    def __init__(self, session: int, handle: bytes, numerator: bytes, denominator: bytes) -> None:
+        self.session = session
+        self.handle = handle
+        self.numerator = numerator
+        self.denominator = denominator
+
+
+class WorkReport(SessionCommand):
+    """Base of what a worker says of a job it holds; ``workload`` is empty for WORK_FAIL."""
+
+    __slots__ = ("handle", "workload")
+
+    def __init__(self, session: int, handle: bytes, workload: bytes = b"") -> None:
+        self.session = session
+        self.handle = handle
+        self.workload = workload
+
+
+class WorkComplete(WorkReport):
+    """WORK_COMPLETE."""
+
+    __slots__ = ()
+
+
+class WorkFail(WorkReport):
+    """WORK_FAIL."""
+
+    __slots__ = ()
+
+
+class WorkException(WorkReport):
+    """WORK_EXCEPTION; it ends the job."""
+
+    __slots__ = ()
+
+
+class WorkData(WorkReport):
+    """WORK_DATA."""
+
+    __slots__ = ()
+
+
+class WorkWarning(WorkReport):
+    """WORK_WARNING."""
+
+    __slots__ = ()
+
+
+# From either.
+
+
+class WantExceptions(SessionCommand):
+    """OPTION_REQ ``exceptions``; ``option`` is echoed as it was sent."""
+
+    __slots__ = ("option",)
+
+    def __init__(self, session: int, option: bytes) -> None:
+        self.session = session
+        self.option = option
+
+
+class Echo(SessionCommand):
+    """ECHO_REQ."""
+
+    __slots__ = ("workload",)
+
+    def __init__(self, session: int, workload: bytes) -> None:
+        self.session = session
+        self.workload = workload
+
+
+class Answer(SessionCommand):
+    """
+    An answer that needs none of the broker's memory, such as ERROR for a strange packet.
+
+    It passes through the broker because answers leave in the order of the
+    requests, and an earlier one may still wait for the disk.
+    """
+
+    __slots__ = ("reply",)
+
+    def __init__(self, session: int, reply: bytes) -> None:
+        self.session = session
+        self.reply = reply
+
+
+# From administrators.
+
+
+class CancelJob(SessionCommand):
+    """``cancel job HANDLE``."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, session: int, handle: bytes) -> None:
+        self.session = session
+        self.handle = handle
+
+
+class CreateFunction(SessionCommand):
+    """``create function NAME``."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, session: int, function: bytes) -> None:
+        self.session = session
+        self.function = function
+
+
+class DropFunction(SessionCommand):
+    """``drop function NAME``, or ``drop function NAME force`` to drop waiting jobs too."""
+
+    __slots__ = ("force", "function")
+
+    def __init__(self, session: int, function: bytes, force: bool = False) -> None:
+        self.session = session
+        self.function = function
+        self.force = force
+
+
+class SetMaxQueue(SessionCommand):
+    """``maxqueue NAME [HIGH NORMAL LOW]``; 0 is unlimited."""
+
+    __slots__ = ("function", "limits")
+
+    def __init__(self, session: int, function: bytes, limits: tuple[int, int, int]) -> None:
+        self.session = session
+        self.function = function
+        self.limits = limits
+
+
+class ReportFunctions(SessionCommand):
+    """``status`` and ``prioritystatus``."""
+
+    __slots__ = ("by_priority",)
+
+    def __init__(self, session: int, by_priority: bool = False) -> None:
+        self.session = session
+        self.by_priority = by_priority
+
+
+class ReportWorkers(SessionCommand):
+    """``workers``."""
+
+    __slots__ = ()
+
+
+class ReportJobs(SessionCommand):
+    """``show jobs`` and ``show unique jobs``."""
+
+    __slots__ = ("unique",)
+
+    def __init__(self, session: int, unique: bool = False) -> None:
+        self.session = session
+        self.unique = unique
+
+
+# From the store and the clock.
+
+
+class Persisted(Command):
+    """These jobs are on disk."""
+
+    __slots__ = ("jobs",)
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.jobs = jobs
+
+
+class PersistFailed(Command):
+    """These jobs could not be stored, and will not be."""
+
+    __slots__ = ("jobs", "reason")
+
+    def __init__(self, jobs: list[Job], reason: bytes) -> None:
+        self.jobs = jobs
+        self.reason = reason
+
+
+class Restore(Command):
+    """A job from the store, at start, in the order of its number."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+
+class Tick(Command):
+    """The moment that ``next_deadline`` named has come."""
+
+    __slots__ = ()

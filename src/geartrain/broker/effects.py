@@ -1,0 +1,310 @@
+"""
+What a broker answers with; the server carries effects out in their order.
+
+Effects for one session come in the order of its requests, although an answer
+may have waited for the disk and a later one had nothing to wait for.
+"""
+
+from __future__ import annotations
+
+from geartrain.broker.job import Job
+
+
+class Effect:
+    """Base of all effects."""
+
+    __slots__ = ()
+
+
+# For the store.
+
+
+class Persist(Effect):
+    """Store the job, then step ``Persisted`` or ``PersistFailed``."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+
+class KeepAttempts(Effect):
+    """Store how often the job was attempted, with the next commit."""
+
+    __slots__ = ("attempts", "number")
+
+    def __init__(self, number: int, attempts: int) -> None:
+        self.number = number
+        self.attempts = attempts
+
+
+class Forget(Effect):
+    """The stored job has ended; remove it with the next commit."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+# For the log.
+
+
+class GaveUp(Effect):
+    """A job was dropped because it came back without a result too often."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+
+# For a session.
+
+
+class SessionEffect(Effect):
+    """
+    Base of what a session is told.
+
+    Attributes:
+        session: Number of the connection.
+
+    """
+
+    __slots__ = ("session",)
+
+    def __init__(self, session: int) -> None:
+        self.session = session
+
+
+class JobCreated(SessionEffect):
+    """
+    The submission is accepted; for a durable one this means it is on disk.
+
+    Attributes:
+        handle: The job's handle.
+        waits: The store has not answered yet, so this must not leave the broker.
+        refusal: Why the store refused it; the session gets ERROR then.
+
+    """
+
+    __slots__ = ("handle", "refusal", "waits")
+
+    def __init__(self, session: int, handle: bytes, waits: bool) -> None:
+        self.session = session
+        self.handle = handle
+        self.waits = waits
+        self.refusal = b""
+
+
+class AssignJob(SessionEffect):
+    """The worker has the job; ``form`` says how much it wants to hear of it."""
+
+    __slots__ = ("form", "job")
+
+    def __init__(self, session: int, job: Job, form: int) -> None:
+        self.session = session
+        self.job = job
+        self.form = form
+
+
+class NoJob(SessionEffect):
+    """There is nothing to do for this worker."""
+
+    __slots__ = ()
+
+
+class Noop(SessionEffect):
+    """Wake the worker up."""
+
+    __slots__ = ()
+
+
+class SendReport(SessionEffect):
+    """Base of what a listener hears of its job."""
+
+    __slots__ = ("handle", "workload")
+
+    def __init__(self, session: int, handle: bytes, workload: bytes) -> None:
+        self.session = session
+        self.handle = handle
+        self.workload = workload
+
+
+class SendComplete(SendReport):
+    """The job is done; ``workload`` is its result."""
+
+    __slots__ = ()
+
+
+class SendFail(SendReport):
+    """The job failed; ``workload`` is empty."""
+
+    __slots__ = ()
+
+
+class SendException(SendReport):
+    """The job raised; only for sessions that asked for exceptions."""
+
+    __slots__ = ()
+
+
+class SendData(SendReport):
+    """A part of the result."""
+
+    __slots__ = ()
+
+
+class SendWarning(SendReport):
+    """A warning."""
+
+    __slots__ = ()
+
+
+class SendStatus(SessionEffect):
+    """Progress; both numbers as the worker sent them."""
+
+    __slots__ = ("denominator", "handle", "numerator")
+
+    def __init__(self, session: int, handle: bytes, numerator: bytes, denominator: bytes) -> None:
+        self.session = session
+        self.handle = handle
+        self.numerator = numerator
+        self.denominator = denominator
+
+
+class StatusResult(SessionEffect):
+    """
+    Answer to GET_STATUS and GET_STATUS_UNIQUE.
+
+    Attributes:
+        name: The handle or unique key that was asked for.
+        by_unique: Which of the two it is.
+        known: Whether the server has such a job.
+        running: Whether a worker has it.
+        numerator: Progress, digits.
+        denominator: Progress, digits.
+        listeners: How many clients wait for it.
+
+    """
+
+    __slots__ = (
+        "by_unique",
+        "denominator",
+        "known",
+        "listeners",
+        "name",
+        "numerator",
+        "running",
+    )
+
+    def __init__(self, session: int, name: bytes, by_unique: bool, job: Job | None) -> None:
+        self.session = session
+        self.name = name
+        self.by_unique = by_unique
+        self.known = job is not None
+        self.running = job is not None and job.worker is not None
+        self.numerator = b"0" if job is None else job.numerator
+        self.denominator = b"0" if job is None else job.denominator
+        self.listeners = 0 if job is None or job.listeners is None else len(job.listeners)
+
+
+class OptionResult(SessionEffect):
+    """The option is set."""
+
+    __slots__ = ("option",)
+
+    def __init__(self, session: int, option: bytes) -> None:
+        self.session = session
+        self.option = option
+
+
+class EchoResult(SessionEffect):
+    """What the session sent, back."""
+
+    __slots__ = ("workload",)
+
+    def __init__(self, session: int, workload: bytes) -> None:
+        self.session = session
+        self.workload = workload
+
+
+class Reply(SessionEffect):
+    """An ``Answer``, in its turn."""
+
+    __slots__ = ("reply",)
+
+    def __init__(self, session: int, reply: bytes) -> None:
+        self.session = session
+        self.reply = reply
+
+
+class Error(SessionEffect):
+    """
+    The session did what it may not, or what can't be done now.
+
+    Attributes:
+        code: First argument of the ERROR packet.
+        text: Second argument.
+
+    """
+
+    __slots__ = ("code", "text")
+
+    def __init__(self, session: int, code: bytes, text: bytes) -> None:
+        self.session = session
+        self.code = code
+        self.text = text
+
+
+class AdminResult(SessionEffect):
+    """Answer to an administrator's command: OK, or which refusal."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, session: int, outcome: int) -> None:
+        self.session = session
+        self.outcome = outcome
+
+
+class FunctionsReport(SessionEffect):
+    """
+    Answer to ``ReportFunctions``.
+
+    Attributes:
+        rows: Per function its name and four counts. By default jobs in all,
+            running jobs, workers, and 0; by priority waiting jobs of HIGH,
+            NORMAL and LOW, and workers.
+        by_priority: Which of the two it is.
+
+    """
+
+    __slots__ = ("by_priority", "rows")
+
+    def __init__(
+        self, session: int, rows: list[tuple[bytes, int, int, int, int]], by_priority: bool
+    ) -> None:
+        self.session = session
+        self.rows = rows
+        self.by_priority = by_priority
+
+
+class WorkersReport(SessionEffect):
+    """Answer to ``ReportWorkers``: of each session its number, client id and functions."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, session: int, rows: list[tuple[int, bytes, list[bytes]]]) -> None:
+        self.session = session
+        self.rows = rows
+
+
+class JobsReport(SessionEffect):
+    """Answer to ``ReportJobs``."""
+
+    __slots__ = ("jobs", "unique")
+
+    def __init__(self, session: int, jobs: list[Job], unique: bool) -> None:
+        self.session = session
+        self.jobs = jobs
+        self.unique = unique

@@ -1,0 +1,143 @@
+"""
+The books of one function: its waiting lines, its unique keys, who sleeps.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final
+
+from geartrain.broker.job import ENDED, WAITING, Job
+
+if TYPE_CHECKING:
+    from geartrain.broker.session import Session
+
+# A line is swept when it holds more ended jobs than this, and more of them than others.
+_SWEEP_FROM: Final = 64
+
+
+class WaitingLine:
+    """
+    Jobs of one function and priority that nobody has yet, first come first.
+
+    A job that ends while it waits stays where it is, marked ENDED, and is
+    passed over: taking it out of the middle would cost a walk.
+    """
+
+    __slots__ = ("count", "jobs")
+
+    def __init__(self) -> None:
+        # None until the first job: most lines of most functions stay empty.
+        self.jobs: deque[Job] | None = None
+        # Jobs that really wait.
+        self.count = 0
+
+    def append(self, job: Job) -> None:
+        """Let the job wait behind all others."""
+        if self.jobs is None:
+            self.jobs = deque()
+        self.jobs.append(job)
+        self.count += 1
+
+    def appendleft(self, job: Job) -> None:
+        """Let the job wait before all others."""
+        if self.jobs is None:
+            self.jobs = deque()
+        self.jobs.appendleft(job)
+        self.count += 1
+
+    def popleft(self) -> Job:
+        """Take the first job out; there has to be one."""
+        assert self.jobs is not None
+        self.count -= 1
+        while True:
+            job = self.jobs.popleft()
+            if job.state == WAITING:
+                return job
+
+    def leave(self) -> None:
+        """A job of this line has just ended."""
+        assert self.jobs is not None
+        self.count -= 1
+        ended = len(self.jobs) - self.count
+        if ended > _SWEEP_FROM and ended > self.count:
+            self.jobs = deque([job for job in self.jobs if job.state != ENDED])
+
+
+class Function:
+    """
+    The books of one function.
+
+    Attributes:
+        name: The function's name.
+        limits: Most jobs it may hold, by priority of the next submission; 0 for no limit.
+        kept: An administrator created it or set its limits, so it stays when it is idle.
+
+    """
+
+    __slots__ = (
+        "jobs",
+        "kept",
+        "limits",
+        "lines",
+        "name",
+        "running",
+        "sleepers",
+        "uniques",
+        "workers",
+        "workloads",
+    )
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.limits = (0, 0, 0)
+        self.kept = False
+        self.lines = (WaitingLine(), WaitingLine(), WaitingLine())
+        # All jobs that have not ended, and those of them that a worker has.
+        self.jobs = 0
+        self.running = 0
+        # Sessions that announced the function.
+        self.workers = 0
+        # Of these, who may be asleep, longest first. Who is not is passed over.
+        self.sleepers: OrderedDict[int, Session] = OrderedDict()
+        # Jobs that have not ended by unique key, and by workload for those with the key "-".
+        self.uniques: dict[bytes, Job] = {}
+        self.workloads: dict[bytes, Job] = {}
+
+    def waiting(self) -> int:
+        """Return how many jobs could be assigned now."""
+        return self.lines[0].count + self.lines[1].count + self.lines[2].count
+
+    def find(self, unique: bytes, workload: bytes) -> Job | None:
+        """Return the job that a submission with this unique key joins, if there is one."""
+        if not unique:
+            return None
+        if unique == b"-":
+            return self.workloads.get(workload) if workload else None
+        return self.uniques.get(unique)
+
+    def add(self, job: Job) -> None:
+        """Enter a job that has not ended."""
+        self.jobs += 1
+        if not job.unique:
+            return
+        if job.unique == b"-":
+            if job.workload:
+                self.workloads.setdefault(job.workload, job)
+        else:
+            self.uniques.setdefault(job.unique, job)
+
+    def remove(self, job: Job) -> None:
+        """Strike out a job that has just ended."""
+        self.jobs -= 1
+        self.release_unique(job)
+
+    def release_unique(self, job: Job) -> None:
+        """Let the next submission with the job's unique key be a job of its own."""
+        if not job.unique:
+            return
+        if job.unique == b"-":
+            if self.workloads.get(job.workload) is job:
+                del self.workloads[job.workload]
+        elif self.uniques.get(job.unique) is job:
+            del self.uniques[job.unique]
