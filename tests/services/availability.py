@@ -55,7 +55,9 @@ def program(*names: str) -> Callable[[], bool]:
 
 def command(*argv: str) -> Callable[[], bool]:
     """Present when the command exists and ends with success."""
-    return lambda: bool(find_program(argv[0])) and not subprocess.run(argv, capture_output=True).returncode
+    return lambda: (
+        bool(find_program(argv[0])) and not subprocess.run(argv, capture_output=True).returncode
+    )
 
 
 def peer(*path: str) -> Callable[[], bool]:

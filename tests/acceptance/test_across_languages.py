@@ -1,0 +1,66 @@
+"""A client in one language, a worker in another: neither may notice."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.peer import Peers
+
+every_pair = pytest.mark.parametrize(
+    ("client", "worker"),
+    [
+        ("php", "perl"),
+        ("node", "php"),
+        ("c", "pygearman"),
+        ("perl", "node"),
+        ("pygearman", "gear"),
+        ("gear", "perl"),
+    ],
+)
+
+
+@every_pair
+def test_the_whole_story_of_a_job_crosses_languages(
+    peers: Peers, client: str, worker: str, function: str
+) -> None:
+    peers.worker(worker, story=function)
+    events = peers.client(client, "run", function, workload="x").events()
+    assert events[1:] == [
+        {"event": "data", "data": b"one"},
+        {"event": "data", "data": b"two"},
+        {"event": "warning", "data": b"careful"},
+        {"event": "status", "numerator": 1, "denominator": 2},
+        {"event": "complete", "data": b"end"},
+    ]
+
+
+@every_pair
+def test_a_background_job_crosses_languages(
+    peers: Peers, client: str, worker: str, function: str
+) -> None:
+    sleeping = peers.worker(worker, echo=function)
+    submitted = peers.client(client, "background", function, workload="later", priority="high")
+    job = sleeping.event("job")
+    assert job["workload"] == b"later"
+    assert submitted.events()[0]["handle"] == job["handle"]
+
+
+def test_clients_of_all_languages_with_the_same_unique_share_one_job(
+    peers: Peers, function: str
+) -> None:
+    clients = [
+        peers.client(language, "run", function, workload="once", unique=f"key-{function}")
+        for language in ("php", "perl", "node", "c", "pygearman", "gear")
+    ]
+    assert len({client.event("created")["handle"] for client in clients}) == 1
+    peers.worker("php", reverse=function)
+    assert [client.result() for client in clients] == [b"ecno"] * len(clients)
+
+
+def test_workers_of_all_languages_share_the_work(peers: Peers, function: str) -> None:
+    languages = ("php", "perl", "node", "c", "pygearman", "gear")
+    workers = [peers.worker(language, slow=function) for language in languages]
+    client = peers.client("c", "run", function, workload="x", times=60)
+    assert client.names()[60:] == ["complete"] * 60
+    for worker in workers:
+        worker.event("done")

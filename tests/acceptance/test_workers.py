@@ -1,0 +1,182 @@
+"""Every worker library against every job server; the client is libgearman's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.expectations import repaired
+from tests.acceptance.job_server import JobServer
+from tests.acceptance.peer import Peers
+
+LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear"]
+
+every_worker = pytest.mark.parametrize("language", LANGUAGES)
+
+
+def every_worker_but(**reasons: str) -> pytest.MarkDecorator:
+    """Leave out libraries which cannot do the thing at all, each with its reason."""
+    return pytest.mark.parametrize("language", [one for one in LANGUAGES if one not in reasons])
+
+
+@every_worker
+def test_a_worker_does_a_job(peers: Peers, language: str, function: str) -> None:
+    worker = peers.worker(language, reverse=function)
+    client = peers.client("c", "run", function, workload="hello")
+    assert client.result() == b"olleh"
+    job = worker.event("job")
+    assert job["workload"] == b"hello"
+    assert job["handle"] == client.seen[0]["handle"]
+
+
+@every_worker
+def test_a_worker_that_finds_jobs_waiting_does_them_all(
+    peers: Peers, language: str, function: str
+) -> None:
+    client = peers.client("c", "run", function, workload="hello", times=5)
+    for _ in range(5):
+        client.event("created")
+    peers.worker(language, reverse=function)
+    assert client.names()[5:] == ["complete"] * 5
+
+
+@every_worker
+def test_data_warnings_and_progress_of_a_worker_reach_the_client(
+    peers: Peers, language: str, function: str
+) -> None:
+    peers.worker(language, story=function)
+    client = peers.client("c", "run", function, workload="x")
+    assert client.events()[1:] == [
+        {"event": "data", "data": b"one"},
+        {"event": "data", "data": b"two"},
+        {"event": "warning", "data": b"careful"},
+        {"event": "status", "numerator": 1, "denominator": 2},
+        {"event": "complete", "data": b"end"},
+    ]
+
+
+@every_worker
+def test_a_job_that_failed_leaves_the_worker_ready_for_the_next(
+    peers: Peers, language: str, function: str
+) -> None:
+    peers.worker(language, fail=f"{function}-fail", reverse=function)
+    client = peers.client("c", "run", f"{function}-fail", workload="x")
+    assert client.names() == ["created", "fail"]
+    assert peers.client("c", "run", function, workload="hello").result() == b"olleh"
+
+
+@every_worker_but(perl="test_perl.py has its exceptions, which it serialises, and gearmand ends it")
+def test_a_job_that_raised_leaves_the_worker_ready_for_the_next(
+    peers: Peers, language: str, function: str
+) -> None:
+    peers.worker(language, throw=f"{function}-throw", reverse=function)
+    client = peers.client("c", "run", f"{function}-throw", workload="x", exceptions=1)
+    assert client.events()[1:] == [{"event": "exception", "data": b"it broke"}]
+    assert peers.client("c", "run", function, workload="hello").result() == b"olleh"
+
+
+@repaired("its WORK_FAIL ends with a NUL, and libgearman waits for ever for one that does not")
+@every_worker
+def test_a_job_that_raised_fails_at_a_client_that_did_not_ask_for_exceptions(
+    peers: Peers, language: str, function: str
+) -> None:
+    peers.worker(language, throw=function)
+    assert peers.client("c", "run", function, workload="x").names() == ["created", "fail"]
+
+
+@every_worker_but(perl="it sends no separator before nothing: test_perl.py")
+def test_a_worker_may_return_nothing(peers: Peers, language: str, function: str) -> None:
+    peers.worker(language, empty=function)
+    assert peers.client("c", "run", function, workload="x").result() == b""
+
+
+@every_worker
+def test_a_large_workload_reaches_the_worker_and_comes_back(
+    peers: Peers, language: str, function: str, large_file: Path
+) -> None:
+    worker = peers.worker(language, echo=function)
+    assert peers.client("c", "run", function, file=large_file).result() == large_file.read_bytes()
+    assert worker.event("job")["workload"] == large_file.read_bytes()
+
+
+@every_worker_but(node="it sends every result as UTF-8")
+def test_any_byte_may_be_in_a_result(
+    peers: Peers, language: str, function: str, tmp_path: Path
+) -> None:
+    workload = b"\0\0REQ\0RES" + bytes(range(256)) + b"\0"
+    path = tmp_path / "workload"
+    path.write_bytes(workload)
+    worker = peers.worker(language, reverse=function)
+    assert peers.client("c", "run", function, file=path).result() == workload[::-1]
+    assert worker.event("job")["workload"] == workload
+
+
+@every_worker_but(perl="it grabs with GRAB_JOB, which does not tell the unique key")
+def test_a_worker_sees_the_unique_key(peers: Peers, language: str, function: str) -> None:
+    worker = peers.worker(language, echo=function)
+    peers.client("c", "run", function, workload="x", unique="photo-1").result()
+    assert worker.event("job")["unique"] == "photo-1"
+
+
+@every_worker
+def test_a_worker_is_given_its_next_job_only_after_the_last(
+    peers: Peers, language: str, function: str
+) -> None:
+    worker = peers.worker(language, slow=function)
+    client = peers.client("c", "run", function, workload="x", times=8)
+    assert client.names()[8:] == ["complete"] * 8
+    # A second NOOP for one PRE_SLEEP would make gearmanode start two jobs at once.
+    for _ in range(8):
+        worker.event("job")
+        worker.event("done")
+    assert [event["event"] for event in worker.seen] == ["job", "done"] * 8
+
+
+@every_worker
+def test_the_job_of_a_worker_that_was_killed_is_given_to_another(
+    peers: Peers, job_server: JobServer, language: str, function: str
+) -> None:
+    worker = peers.worker(language, hang=function)
+    client = peers.client("c", "run", function, workload="survives")
+    handle = worker.event("job")["handle"]
+    worker.kill()
+    job_server.wait_for_workers(function, 0)
+    second = peers.worker(language, echo=function)
+    assert client.result() == b"survives"
+    assert second.event("job")["handle"] == handle
+
+
+@every_worker
+def test_a_sleeping_worker_takes_over_from_one_that_was_killed(
+    peers: Peers, language: str, function: str
+) -> None:
+    worker = peers.worker(language, hang=function)
+    client = peers.client("c", "run", function, workload="survives")
+    worker.event("job")
+    peers.worker(language, echo=function)
+    worker.kill()
+    assert client.result() == b"survives"
+
+
+@every_worker_but(pygearman="it cannot send CAN_DO_TIMEOUT")
+def test_a_job_that_outlives_its_timeout_is_given_to_another_worker(
+    peers: Peers, language: str, function: str
+) -> None:
+    # Milliseconds, and gearmand waits a second even when it is told less.
+    worker = peers.worker(language, timeout=1000, hang=function)
+    client = peers.client("c", "run", function, workload="in time")
+    handle = worker.event("job")["handle"]
+    second = peers.worker(language, echo=function)
+    assert client.result() == b"in time"
+    assert second.event("job")["handle"] == handle
+
+
+@every_worker
+def test_a_worker_that_left_is_not_counted_any_more(
+    peers: Peers, job_server: JobServer, language: str, function: str
+) -> None:
+    worker = peers.worker(language, echo=function)
+    assert job_server.status(function) == (0, 0, 1)
+    worker.kill()
+    job_server.wait_for_workers(function, 0)
