@@ -4,7 +4,7 @@
  * One process and one epoll loop play all the clients and all the workers of a
  * measurement. Connections are opened and proved with an ECHO_REQ before the
  * clock starts, each wake-up of a connection costs one read and at most one
- * write, and nothing is allocated, sorted or printed while the clock runs.
+ * write, and nothing is sorted or printed while the clock runs.
  *
  * It checks while it measures: every job carries its number and a pattern made
  * from it, so a job that is lost, run twice, mixed up with another or answered
@@ -21,8 +21,6 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -41,29 +39,17 @@
 
 /* Packet types, by the names of the Gearman protocol. */
 enum {
-    CAN_DO = 1,
-    PRE_SLEEP = 4,
-    NOOP = 6,
-    SUBMIT_JOB = 7,
-    JOB_CREATED = 8,
-    NO_JOB = 10,
-    WORK_COMPLETE = 13,
-    WORK_FAIL = 14,
-    ECHO_REQ = 16,
-    ECHO_RES = 17,
-    SUBMIT_JOB_BG = 18,
-    ERROR = 19,
-    GRAB_JOB_UNIQ = 30,
-    JOB_ASSIGN_UNIQ = 31,
+    CAN_DO = 1, PRE_SLEEP = 4, NOOP = 6, SUBMIT_JOB = 7, JOB_CREATED = 8, NO_JOB = 10,
+    WORK_COMPLETE = 13, ECHO_REQ = 16, ECHO_RES = 17, SUBMIT_JOB_BG = 18,
+    ERROR = 19, GRAB_JOB_UNIQ = 30, JOB_ASSIGN_UNIQ = 31,
 };
 
 #define HEADER 12          /* "\0REQ" or "\0RES", type, size */
 #define NUMBER 8           /* hexadecimal digits of a job's number, first in its workload */
-#define PATTERN 64         /* the pattern after the number starts at number % PATTERN */
+#define PATTERN 64         /* the rest of it repeats a pattern, from byte number % PATTERN on */
 #define MAX_NAME 64        /* function names and unique keys, in bytes */
 #define READ_ROOM (1 << 18)
 #define EVENTS 256
-#define SECOND 1000000000ull
 
 enum mode { FOREGROUND, SUBMIT, DRAIN, BOTH, IDLE };
 static const char *const MODES[] = {"foreground", "submit", "drain", "both", "idle"};
@@ -76,7 +62,7 @@ static struct {
     uint32_t functions, clients, workers, idle, outstanding, jobs, first;
     uint32_t connecting; /* connections being opened at a time, 0 for all at once */
     uint32_t server_pid;
-    size_t size;
+    uint32_t size;
     bool unique;
     double seconds, timeout;
 } set = {
@@ -93,8 +79,7 @@ static struct {
 
 /* Errors end the run: a figure from a faulty run is worth nothing. */
 
-static void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
+__attribute__((noreturn, format(printf, 1, 2)))
 static void die(const char *format, ...)
 {
     va_list arguments;
@@ -106,17 +91,10 @@ static void die(const char *format, ...)
     exit(1);
 }
 
+/* `bytes` made larger, or for NULL `room` new bytes of zero. */
 static void *grown(void *bytes, size_t room)
 {
-    bytes = realloc(bytes, room);
-    if (bytes == NULL)
-        die("out of memory");
-    return bytes;
-}
-
-static void *zeroed(size_t count, size_t size)
-{
-    void *bytes = calloc(count ? count : 1, size);
+    bytes = bytes == NULL ? calloc(room, 1) : realloc(bytes, room);
     if (bytes == NULL)
         die("out of memory");
     return bytes;
@@ -124,9 +102,9 @@ static void *zeroed(size_t count, size_t size)
 
 static uint64_t clock_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
 /* The ledger: what is known of every job. */
@@ -159,35 +137,31 @@ static void mark(uint32_t done)
 
 /* What a job looks like is a function of its number, so that nothing has to be remembered. */
 
-static char pattern[PATTERN];
-static char *patterns; /* the pattern repeated, long enough for a workload from any start */
+static char *pattern; /* PATTERN bytes repeated, long enough for a workload from any start */
 
-static void make_patterns(void)
+static void make_pattern(void)
 {
-    for (int i = 0; i < PATTERN; i++)
-        pattern[i] = (char)(i * 37 + 11); /* binary, with a NUL at some place */
-    patterns = zeroed(set.size + PATTERN, 1);
+    pattern = grown(NULL, set.size + PATTERN);
     for (size_t i = 0; i < set.size + PATTERN; i++)
-        patterns[i] = pattern[i % PATTERN];
+        pattern[i] = (char)(i % PATTERN * 37); /* binary, and every PATTERN bytes a NUL */
 }
+
+static const char DIGITS[] = "0123456789abcdef";
 
 static void put_number(char *at, uint32_t number)
 {
     for (int i = NUMBER - 1; i >= 0; i--, number >>= 4)
-        at[i] = "0123456789abcdef"[number & 15];
+        at[i] = DIGITS[number & 15];
 }
 
 static bool get_number(const char *at, uint32_t *number)
 {
     *number = 0;
     for (int i = 0; i < NUMBER; i++) {
-        char c = at[i];
-        if (c >= '0' && c <= '9')
-            *number = *number << 4 | (uint32_t)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            *number = *number << 4 | (uint32_t)(c - 'a' + 10);
-        else
+        const char *digit = at[i] ? strchr(DIGITS, at[i]) : NULL;
+        if (digit == NULL)
             return false;
+        *number = *number << 4 | (uint32_t)(digit - DIGITS);
     }
     return true;
 }
@@ -195,7 +169,7 @@ static bool get_number(const char *at, uint32_t *number)
 static void put_workload(char *at, uint32_t number)
 {
     put_number(at, number);
-    memcpy(at + NUMBER, patterns + number % PATTERN, set.size - NUMBER);
+    memcpy(at + NUMBER, pattern + number % PATTERN, set.size - NUMBER);
 }
 
 /* The job a workload belongs to, if it is whole. */
@@ -205,7 +179,7 @@ static struct job *job_of_workload(const char *workload, size_t size, uint32_t *
         die("a workload of %zu bytes came back that no job of this run has", size);
     if (*number - set.first >= set.jobs)
         die("job %" PRIu32 " is not of this run: was the queue empty before it?", *number);
-    if (memcmp(workload + NUMBER, patterns + *number % PATTERN, set.size - NUMBER) != 0)
+    if (memcmp(workload + NUMBER, pattern + *number % PATTERN, set.size - NUMBER) != 0)
         die("the workload of job %" PRIu32 " was changed on the way", *number);
     return &ledger[*number - set.first];
 }
@@ -242,6 +216,7 @@ struct buffer {
 };
 
 enum role { CLIENT, WORKER, SILENT };
+static const char *const ROLES[] = {"client", "worker", "silent connection"};
 enum phase { CLOSED, CONNECTING, PROVING, READY };
 
 struct connection {
@@ -403,16 +378,6 @@ static void job_answered(struct connection *c, const char *body, size_t size)
     mark(++count.answered);
 }
 
-static void client_packet(struct connection *c, uint32_t type, const char *body, size_t size)
-{
-    if (type == JOB_CREATED)
-        job_created(c, body, size);
-    else if (type == WORK_COMPLETE)
-        job_answered(c, body, size);
-    else
-        die("a client received a packet of type %" PRIu32, type);
-}
-
 /* The worker's side: grab until NO_JOB, sleep, and grab again when woken. */
 
 static void grab(struct connection *c)
@@ -460,7 +425,7 @@ static void job_assigned(struct connection *c, const char *body, size_t size)
         at++;
     }
     grab_answered(c);
-    if (c->phase != READY)
+    if (c->phase != READY && set.mode != IDLE)
         die("a job was waiting before the run began");
     if (set.mode != IDLE)
         check_assigned(part[1], part[2], at, (size_t)(end - at));
@@ -485,19 +450,11 @@ static void fall_asleep(struct connection *c)
         count.no_jobs++;
 }
 
-static void worker_packet(struct connection *c, uint32_t type, const char *body, size_t size)
+static void woken(struct connection *c)
 {
-    if (type == JOB_ASSIGN_UNIQ) {
-        job_assigned(c, body, size);
-    } else if (type == NO_JOB) {
-        fall_asleep(c);
-    } else if (type == NOOP) {
-        count.noops++;
-        if (c->asleep) /* a second NOOP may have crossed our grab */
-            grab(c);
-    } else {
-        die("a worker received a packet of type %" PRIu32, type);
-    }
+    count.noops++;
+    if (c->asleep) /* a second NOOP may have crossed our grab */
+        grab(c);
 }
 
 /* Opening connections. */
@@ -583,10 +540,11 @@ static void open_more(void)
 
 static void echoed(struct connection *c)
 {
-    if (c->phase != PROVING)
+    if (c->phase == PROVING)
+        ready++;
+    else if (set.mode != IDLE) /* a worker woken at once says ECHO_REQ twice */
         die("an ECHO_RES came without an ECHO_REQ");
     c->phase = READY;
-    ready++;
 }
 
 /* The loop. */
@@ -594,23 +552,30 @@ static void echoed(struct connection *c)
 static char *incoming; /* shared: a connection's rest is copied to its start before each read */
 static size_t incoming_room = READ_ROOM;
 
+static void refused(const char *body, size_t size)
+{
+    const char *end = memchr(body, '\0', size);
+    die("the server answered ERROR %.*s", (int)(end == NULL ? size : (size_t)(end - body)), body);
+}
+
 static void carry_out(struct connection *c, uint32_t type, const char *body, size_t size)
 {
-    if (type == ERROR) {
-        const char *end = memchr(body, '\0', size);
-        int code = (int)(end == NULL ? size : (size_t)(end - body));
-        die("the server answered ERROR %.*s", code, body);
-    }
-    if (type == WORK_FAIL)
-        die("a job failed");
-    if (type == ECHO_RES)
+    if (type == JOB_CREATED && c->role == CLIENT)
+        job_created(c, body, size);
+    else if (type == WORK_COMPLETE && c->role == CLIENT)
+        job_answered(c, body, size);
+    else if (type == JOB_ASSIGN_UNIQ && c->role == WORKER)
+        job_assigned(c, body, size);
+    else if (type == NO_JOB && c->role == WORKER)
+        fall_asleep(c);
+    else if (type == NOOP && c->role == WORKER)
+        woken(c);
+    else if (type == ECHO_RES)
         echoed(c);
-    else if (c->role == WORKER)
-        worker_packet(c, type, body, size);
-    else if (c->role == CLIENT)
-        client_packet(c, type, body, size);
+    else if (type == ERROR)
+        refused(body, size);
     else
-        die("an idle connection received a packet of type %" PRIu32, type);
+        die("a %s received a packet of type %" PRIu32, ROLES[c->role], type);
 }
 
 /* Carry out the whole packets among `length` bytes and keep what is left over. */
@@ -705,16 +670,11 @@ static void open_all(void)
 /* Everything is answered, and every worker that finished a job has been heard by the server. */
 static bool done(void)
 {
-    switch (set.mode) {
-    case FOREGROUND:
+    if (set.mode == FOREGROUND)
         return count.answered == set.jobs;
-    case SUBMIT:
+    if (set.mode == SUBMIT)
         return count.acked == set.jobs;
-    case DRAIN:
-        return count.run == set.jobs && count.grabbing == 0;
-    default:
-        return count.acked == set.jobs && count.run == set.jobs && count.grabbing == 0;
-    }
+    return count.acked == count.submitted && count.run == set.jobs && count.grabbing == 0;
 }
 
 static void begin(void)
@@ -733,10 +693,9 @@ static void begin(void)
 
 static double own_cpu(void)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
 /* utime + stime of the server's process, all threads included (proc(5), fields 14 and 15). */
@@ -794,14 +753,14 @@ static void check_handles(uint64_t *values)
 static void report(double own, double server)
 {
     double seconds = (double)(stopped - started) / 1e9;
-    uint64_t *values = zeroed(set.jobs, sizeof *values);
+    uint64_t *values = grown(NULL, set.jobs * sizeof *values);
     if (set.mode != DRAIN)
         check_handles(values);
     printf("{\"mode\": \"%s\", \"jobs\": %" PRIu32 ", \"seconds\": %.6f, \"rate\": %.1f",
            MODES[set.mode], set.jobs, seconds, set.jobs / seconds);
     if (set.mode != DRAIN)
         print_latencies(values);
-    if (set.jobs >= 10) {
+    if (set.jobs >= 10 && set.mode != BOTH) {
         double part = set.jobs / 10;
         printf(", \"first_tenth_rate\": %.1f, \"last_tenth_rate\": %.1f",
                part * 1e9 / (double)(tenth - started + 1),
@@ -849,42 +808,52 @@ static void hold(void)
 
 /* The command line. */
 
+enum kind { WHOLE, SECONDS, TEXT, UNIQUE };
+
+static const struct {
+    const char *name;
+    enum kind kind;
+    void *value;
+    const char *help;
+} OPTIONS[] = {
+    {"host", TEXT, &set.host, "the server's address (127.0.0.1)"},
+    {"port", TEXT, &set.port, "and its port (4730)"},
+    {"unix", TEXT, &set.path, "a unix socket instead"},
+    {"clients", WHOLE, &set.clients, "client connections"},
+    {"workers", WHOLE, &set.workers, "worker connections; in idle they sleep"},
+    {"idle", WHOLE, &set.idle, "silent connections (idle)"},
+    {"outstanding", WHOLE, &set.outstanding, "submissions without an answer, per client (1)"},
+    {"jobs", WHOLE, &set.jobs, "jobs in all"},
+    {"first", WHOLE, &set.first, "number of the first job (0): tells runs on one queue apart"},
+    {"size", WHOLE, &set.size, "bytes of a workload (64)"},
+    {"unique", UNIQUE, &set.unique, "unique keys: none or distinct (none)"},
+    {"function", TEXT, &set.function, "function, or the start of its name (bench)"},
+    {"functions", WHOLE, &set.functions, "spread the jobs over so many functions (1)"},
+    {"connecting", WHOLE, &set.connecting, "connections being opened at a time, 0 for all (16)"},
+    {"server-pid", WHOLE, &set.server_pid, "report this process's CPU time while the clock runs"},
+    {"seconds", SECONDS, &set.seconds, "idle: hold so long instead of reading standard input"},
+    {"timeout", SECONDS, &set.timeout, "give up after so many seconds (120)"},
+};
+#define OPTION_COUNT (sizeof OPTIONS / sizeof OPTIONS[0])
+
 static void usage(FILE *to)
 {
-    fputs("usage: load MODE [options]\n"
-          "\n"
-          "modes\n"
-          "  foreground   clients submit, workers answer, clients check the answers\n"
-          "  submit       clients submit background jobs, nobody works\n"
-          "  drain        workers do the jobs that `submit` left\n"
-          "  both         clients submit background jobs while workers do them\n"
-          "  idle         open connections and hold them until standard input closes\n"
-          "\n"
-          "options\n"
-          "  --host NAME, --port N, --unix PATH    the server (127.0.0.1, 4730)\n"
-          "  --clients N        client connections\n"
-          "  --workers N        worker connections; in idle they sleep\n"
-          "  --idle N           silent connections (idle)\n"
-          "  --outstanding N    submissions without an answer, per client (1)\n"
-          "  --jobs N           jobs in all\n"
-          "  --first N          number of the first job (0): tells runs on one queue apart\n"
-          "  --size N           bytes of a workload (64, at least 8)\n"
-          "  --unique MODE      none or distinct (none)\n"
-          "  --function NAME    function, or start of its name (bench)\n"
-          "  --functions N      spread the jobs over N functions (1)\n"
-          "  --connecting N     connections being opened at a time, 0 for all (16)\n"
-          "  --server-pid N     report the CPU time this process uses while the clock runs\n"
-          "  --seconds N        idle: hold for so long instead of reading standard input\n"
-          "  --timeout N        give up after so many seconds (120)\n",
+    fputs("usage: load MODE [--option value ...]\n\n"
+          "  foreground    clients submit, workers answer, clients check the answers\n"
+          "  submit        clients submit background jobs, nobody works\n"
+          "  drain         workers do the jobs that submit left\n"
+          "  both          clients submit background jobs while workers do them\n"
+          "  idle          open connections and hold them until standard input closes\n\n",
           to);
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        fprintf(to, "  --%-12s %s\n", OPTIONS[i].name, OPTIONS[i].help);
 }
 
 static uint32_t whole(const char *name, const char *text)
 {
     char *end;
-    errno = 0;
     unsigned long value = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value > UINT32_MAX)
+    if (*text < '0' || *text > '9' || *end != '\0' || value > INT32_MAX)
         die("--%s takes a whole number, not %s", name, text);
     return (uint32_t)value;
 }
@@ -898,61 +867,51 @@ static double duration(const char *name, const char *text)
     return value;
 }
 
-static bool distinct(const char *text)
+static bool distinct(const char *name, const char *text)
 {
     if (strcmp(text, "none") != 0 && strcmp(text, "distinct") != 0)
-        die("--unique is none or distinct, not %s", text);
+        die("--%s is none or distinct, not %s", name, text);
     return strcmp(text, "distinct") == 0;
 }
 
-static const struct option OPTIONS[] = {
-    {"host", required_argument, NULL, 'h'},       {"port", required_argument, NULL, 'p'},
-    {"unix", required_argument, NULL, 'x'},       {"clients", required_argument, NULL, 'c'},
-    {"workers", required_argument, NULL, 'w'},    {"idle", required_argument, NULL, 'i'},
-    {"outstanding", required_argument, NULL, 'o'}, {"jobs", required_argument, NULL, 'j'},
-    {"first", required_argument, NULL, 'b'},      {"size", required_argument, NULL, 's'},
-    {"unique", required_argument, NULL, 'u'},     {"function", required_argument, NULL, 'f'},
-    {"functions", required_argument, NULL, 'n'},  {"connecting", required_argument, NULL, 'a'},
-    {"server-pid", required_argument, NULL, 'k'}, {"seconds", required_argument, NULL, 'd'},
-    {"timeout", required_argument, NULL, 't'},    {"help", no_argument, NULL, '?'},
-    {NULL, 0, NULL, 0},
-};
-
-static void read_option(int letter, const char *name)
+static void read_option(size_t i, const char *text)
 {
-    switch (letter) {
-    case 'h': set.host = optarg; break;
-    case 'p': set.port = optarg; break;
-    case 'x': set.path = optarg; break;
-    case 'c': set.clients = whole(name, optarg); break;
-    case 'w': set.workers = whole(name, optarg); break;
-    case 'i': set.idle = whole(name, optarg); break;
-    case 'o': set.outstanding = whole(name, optarg); break;
-    case 'j': set.jobs = whole(name, optarg); break;
-    case 'b': set.first = whole(name, optarg); break;
-    case 's': set.size = whole(name, optarg); break;
-    case 'u': set.unique = distinct(optarg); break;
-    case 'f': set.function = optarg; break;
-    case 'n': set.functions = whole(name, optarg); break;
-    case 'a': set.connecting = whole(name, optarg); break;
-    case 'k': set.server_pid = whole(name, optarg); break;
-    case 'd': set.seconds = duration(name, optarg); break;
-    case 't': set.timeout = duration(name, optarg); break;
-    default:
-        usage(optopt ? stderr : stdout);
-        exit(optopt ? 1 : 0);
+    const char *name = OPTIONS[i].name;
+    if (OPTIONS[i].kind == WHOLE)
+        *(uint32_t *)OPTIONS[i].value = whole(name, text);
+    else if (OPTIONS[i].kind == SECONDS)
+        *(double *)OPTIONS[i].value = duration(name, text);
+    else if (OPTIONS[i].kind == TEXT)
+        *(const char **)OPTIONS[i].value = text;
+    else
+        *(bool *)OPTIONS[i].value = distinct(name, text);
+}
+
+static void read_options(char **words)
+{
+    for (; *words != NULL; words += 2) {
+        size_t i = 0;
+        while (i < OPTION_COUNT &&
+               (strncmp(*words, "--", 2) != 0 || strcmp(*words + 2, OPTIONS[i].name) != 0))
+            i++;
+        if (i == OPTION_COUNT)
+            die("no option %s: see load --help", *words);
+        if (words[1] == NULL)
+            die("%s takes a value", *words);
+        read_option(i, words[1]);
     }
 }
 
 static void read_mode(const char *word)
 {
+    bool help = word != NULL && strcmp(word, "--help") == 0;
     for (int i = 0; i <= IDLE; i++)
         if (word != NULL && strcmp(word, MODES[i]) == 0) {
             set.mode = (enum mode)i;
             return;
         }
-    usage(stderr);
-    exit(1);
+    usage(help ? stdout : stderr);
+    exit(help ? 0 : 1);
 }
 
 /* A run that lacks a role would only wait for its deadline. */
@@ -960,24 +919,19 @@ static void check_settings(void)
 {
     bool submits = set.mode == FOREGROUND || set.mode == SUBMIT || set.mode == BOTH;
     bool works = set.mode == FOREGROUND || set.mode == DRAIN || set.mode == BOTH;
-    if (submits != (set.clients > 0))
-        die("%s takes %s clients", MODES[set.mode], submits ? "some" : "no");
-    if (set.mode != IDLE && works != (set.workers > 0))
-        die("%s takes %s workers", MODES[set.mode], works ? "some" : "no");
-    if ((set.mode == IDLE) != (set.jobs == 0))
-        die("%s takes %s --jobs", MODES[set.mode], set.mode == IDLE ? "no" : "some");
-    if (set.mode != IDLE && set.idle > 0)
-        die("--idle belongs to the mode idle");
-    if (set.mode == IDLE && set.idle + set.workers == 0)
-        die("idle takes --idle or --workers");
+    if (set.mode == IDLE && (set.clients > 0 || set.jobs > 0 || set.idle + set.workers == 0))
+        die("idle takes --idle, --workers or both, no --clients and no --jobs");
+    if (set.mode != IDLE && (submits != (set.clients > 0) || works != (set.workers > 0)))
+        die("%s takes %s --clients and %s --workers", MODES[set.mode], submits ? "some" : "no",
+            works ? "some" : "no");
+    if (set.mode != IDLE && (set.jobs == 0 || set.idle > 0))
+        die("%s takes some --jobs and no --idle", MODES[set.mode]);
     if (set.size < NUMBER || set.size > 1u << 30)
         die("--size is at least %d bytes and at most 1 GiB", NUMBER);
     if (set.outstanding == 0 || set.functions == 0)
         die("--outstanding and --functions are at least 1");
     if (strlen(set.function) > MAX_NAME - 1 || *set.function == '\0')
         die("--function takes 1 to %d bytes", MAX_NAME - 1);
-    if (UINT32_MAX - set.first < set.jobs)
-        die("--first and --jobs are too large together");
 }
 
 static void find_address(void)
@@ -1011,31 +965,21 @@ static void prepare(void)
         die("%" PRIu32 " connections need more open files: raise ulimit -n", total);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     incoming = grown(NULL, incoming_room);
-    ledger = zeroed(set.jobs, sizeof *ledger);
-    memset(ledger, 0, set.jobs * sizeof *ledger); /* its pages are there before the clock runs */
-    make_patterns();
-    connections = zeroed(total, sizeof *connections);
+    ledger = grown(NULL, (set.jobs + 1) * sizeof *ledger);
+    make_pattern();
+    connections = grown(NULL, total * sizeof *connections);
     for (uint32_t i = 0; i < total; i++) {
         struct connection *c = &connections[i];
         c->role = i < set.clients ? CLIENT : i < set.clients + set.workers ? WORKER : SILENT;
         if (c->role == CLIENT)
-            c->unacked = zeroed(set.outstanding, sizeof *c->unacked);
+            c->unacked = grown(NULL, set.outstanding * sizeof *c->unacked);
     }
 }
 
 int main(int argc, char **argv)
 {
-    int letter, option = 0;
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        usage(stdout);
-        return 0;
-    }
-    read_mode(argv[1]);
-    optind = 2;
-    while ((letter = getopt_long(argc, argv, "", OPTIONS, &option)) != -1)
-        read_option(letter, OPTIONS[option].name);
-    if (optind < argc)
-        die("unexpected argument %s", argv[optind]);
+    read_mode(argc > 1 ? argv[1] : NULL);
+    read_options(argv + 2);
     check_settings();
     find_address();
     prepare();
