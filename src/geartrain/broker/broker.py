@@ -42,6 +42,7 @@ from geartrain.broker.commands import (
     SessionCommand,
     SetClientId,
     SetMaxQueue,
+    StopAssigning,
     SubmitJob,
     Tick,
     WantExceptions,
@@ -126,6 +127,7 @@ class Broker:
     """
 
     __slots__ = (
+        "assigning",
         "deadlines",
         "delayed",
         "durable",
@@ -182,6 +184,7 @@ class Broker:
         # Workers that were woken, in that order: until when they may answer, and which time it was.
         self.wakes: deque[tuple[float, Session, int]] = deque()
         self.effects: list[Effect] = []
+        self.assigning = True
 
     # The two doors.
 
@@ -213,11 +216,17 @@ class Broker:
                 self.persist_failed(job, command.reason)
         elif isinstance(command, Restore):
             self.restore(now, command.job)
+        elif isinstance(command, StopAssigning):
+            self.assigning = False
         else:
             raise AssertionError(f"nobody knows the command {command!r}")
         effects = self.effects
         self.effects = []
         return effects
+
+    def running(self) -> int:
+        """Return how many jobs workers have."""
+        return sum([function.running for function in self.functions.values()])
 
     def next_deadline(self) -> float | None:
         """Return when to step ``Tick``, in seconds since 1970, or None for never."""
@@ -378,7 +387,7 @@ class Broker:
         self.tell(session, StatusResult(session.number, handle, False, job))
 
     def get_status_unique(self, session: Session, unique: bytes) -> None:
-        """Answer GET_STATUS_UNIQUE. It names no function, so the first one that has the key wins."""
+        """Answer GET_STATUS_UNIQUE. It names no function, so the first with the key wins."""
         found: Job | None = None
         for function in self.functions.values():
             found = function.uniques.get(unique)
@@ -653,7 +662,7 @@ class Broker:
     def find_work(self, session: Session) -> Ability | None:
         """Return the ability whose function the worker serves next; ``take_job`` picks the job."""
         order = session.order
-        if not order:
+        if not order or not self.assigning:
             return None
         if len(order) == 1:
             return order[0] if order[0].function.waiting() else None
@@ -711,7 +720,7 @@ class Broker:
     def wake_worker(self, now: float, function: Function) -> None:
         """Wake the worker that sleeps longest of those that can do the function, if one does."""
         sleepers = function.sleepers
-        while sleepers:
+        while sleepers and self.assigning:
             _, session = sleepers.popitem(last=False)
             session.unlisted.append(function)
             if session.asleep:
@@ -735,7 +744,7 @@ class Broker:
 
     def wake_others(self, now: float, function: Function) -> None:
         """Wake another worker if the function still has jobs."""
-        if function.sleepers and function.waiting():
+        if self.assigning and function.sleepers and function.waiting():
             self.wake_worker(now, function)
 
     # What workers say of their jobs.

@@ -353,3 +353,9 @@ class Tick(Command):
     """The moment that ``next_deadline`` named has come."""
 
     __slots__ = ()
+
+
+class StopAssigning(Command):
+    """The server is about to stop: workers get nothing more, and finish what they have."""
+
+    __slots__ = ()

@@ -1,0 +1,121 @@
+"""
+The ``geartrain`` command.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geartrain import __version__
+from geartrain.errors import GeartrainError
+
+app = typer.Typer(
+    name="geartrain",
+    help="A distributed job system that speaks the Gearman protocol.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# Exit codes, as in docs/reference/cli.md.
+_USAGE = 2
+
+
+def is_compiled() -> bool:
+    """Return whether the pure rooms run compiled."""
+    from geartrain.broker import broker
+
+    return not str(broker.__file__).endswith(".py")
+
+
+@app.command()
+def version(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Print the version, and what this installation runs on."""
+    from geartrain.server.running import new_event_loop
+
+    loop, loop_name = new_event_loop()
+    loop.close()
+    facts = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "compiled": is_compiled(),
+        "event_loop": loop_name,
+    }
+    if as_json:
+        print(json.dumps(facts))
+        return
+    kind = "compiled" if facts["compiled"] else "pure Python"
+    print(f"geartrain {__version__} ({kind}, {loop_name}, Python {facts['python']})")
+
+
+@app.command()
+def serve(
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address to accept on: HOST:PORT, [IPV6]:PORT or unix:PATH. May be repeated.",
+            show_default="127.0.0.1:4730",
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Where background jobs are kept: sqlite:///FILE, or memory: for nowhere.",
+            show_default="sqlite:///geartrain.db",
+        ),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Configuration file (TOML).")] = None,
+    http: Annotated[
+        list[str] | None, typer.Option(help="Address for the HTTP protocol. May be repeated.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Run a job server."""
+    from geartrain.server.configuration import check, load_settings
+    from geartrain.server.running import run_server
+    from geartrain.server.server import JobServer
+    from geartrain.server.settings import Settings
+    from geartrain.store.url import open_store
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    settings = load_settings(config) if config else Settings()
+    if listen:
+        settings.listen = listen
+    if http:
+        settings.http_listen = http
+    if store:
+        settings.store = store
+    check(settings)
+    queue_store = open_store(settings.store)
+    server = JobServer(settings, queue_store)
+
+    def ready() -> None:
+        names = ", ".join(server.addresses())
+        kind = "compiled" if is_compiled() else "pure Python"
+        print(f"geartrain {__version__} ({kind}) listens on {names}", file=sys.stderr)
+        print(f"jobs are kept in {queue_store.name}", file=sys.stderr)
+        print("ready", file=sys.stderr, flush=True)
+
+    run_server(server, ready=ready)
+
+
+def main() -> None:
+    """Run the command; an error of this package is one line and exit code 2."""
+    try:
+        app()
+    except GeartrainError as error:
+        print(f"geartrain: {error}", file=sys.stderr)
+        sys.exit(_USAGE)

@@ -1,0 +1,307 @@
+"""
+The pure half of the server: bytes of all connections in, bytes out.
+
+An exchange owns the broker and what every connection has sent and is to be
+sent. It knows neither sockets nor disks: the shell hands it what arrived,
+collects what is to be written once per pass of the event loop, and gives the
+store its share.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from geartrain.broker.broker import Broker
+from geartrain.broker.commands import (
+    Answer,
+    Command,
+    Connect,
+    Disconnect,
+    Persisted,
+    PersistFailed,
+    Tick,
+)
+from geartrain.broker.effects import (
+    AdminResult,
+    Effect,
+    Forget,
+    FunctionsReport,
+    GaveUp,
+    JobsReport,
+    KeepAttempts,
+    Persist,
+    SessionEffect,
+    WorkersReport,
+)
+from geartrain.broker.job import Job
+from geartrain.errors import ProtocolError
+from geartrain.server.replies import Outbox, write_effect
+from geartrain.server.requests import command_of, error
+from geartrain.server.text_commands import (
+    TextCommands,
+    function_lines,
+    job_lines,
+    outcome_line,
+    worker_line,
+)
+from geartrain.wire.packet import REQUEST, TEXT, Packet
+from geartrain.wire.reader import PacketReader
+from geartrain.wire.text import END_OF_LIST, OK, unknown_command, words
+
+# What an administrator asked the whole server to do.
+KEEP_RUNNING: Final = 0
+STOP_NOW: Final = 1
+STOP_GRACEFULLY: Final = 2
+
+
+class Peer:
+    """
+    One connection as the exchange sees it.
+
+    Attributes:
+        session: The connection's number, never used twice.
+        descriptor: File descriptor, for ``workers``.
+        address: Remote address without the port, for ``workers``.
+        local: Whether the peer is on this machine, and so may stop the server.
+        closing: Whether the connection is to be closed once its outbox is written.
+        fault: What the peer did that ends the connection, for the log.
+
+    """
+
+    __slots__ = (
+        "address",
+        "closing",
+        "descriptor",
+        "fault",
+        "local",
+        "outbox",
+        "reader",
+        "session",
+        "written",
+    )
+
+    def __init__(
+        self, session: int, reader: PacketReader, descriptor: int, address: bytes, local: bool
+    ) -> None:
+        self.session = session
+        self.reader = reader
+        self.descriptor = descriptor
+        self.address = address
+        self.local = local
+        self.outbox = Outbox()
+        # Whether it is among the exchange's ``written``.
+        self.written = False
+        self.closing = False
+        self.fault: ProtocolError | None = None
+
+    def deliver(self, effect: SessionEffect) -> bool:
+        """Take what the broker tells this session; False where it is no packet."""
+        return write_effect(self.outbox, effect)
+
+
+class Exchange:
+    """
+    Bytes in, bytes out, jobs to the store and back.
+
+    Args:
+        broker: The server's memory.
+        text_commands: What answers lines of the text protocol.
+        max_packet: Largest packet in bytes.
+        allow_shutdown: Whether peers on this machine may stop the server by ``shutdown``.
+
+    Attributes:
+        adds: Jobs that the store has to keep before they are acknowledged.
+        updates: Number and attempts of stored jobs, to be kept with the next commit.
+        dones: Numbers of stored jobs, to be forgotten with the next commit.
+        given_up: Jobs that came back without a result too often, for the log.
+        requested: What an administrator wants the server to do.
+
+    """
+
+    __slots__ = (
+        "adds",
+        "allow_shutdown",
+        "broker",
+        "dones",
+        "given_up",
+        "max_packet",
+        "peers",
+        "requested",
+        "text_commands",
+        "updates",
+        "written",
+    )
+
+    def __init__(
+        self,
+        broker: Broker,
+        text_commands: TextCommands,
+        max_packet: int,
+        allow_shutdown: bool = True,
+    ) -> None:
+        self.broker = broker
+        self.text_commands = text_commands
+        self.max_packet = max_packet
+        self.allow_shutdown = allow_shutdown
+        self.peers: dict[int, Peer] = {}
+        # Peers with something to be written, in the order in which they got it.
+        self.written: list[Peer] = []
+        self.adds: list[Job] = []
+        self.updates: list[tuple[int, int]] = []
+        self.dones: list[int] = []
+        self.given_up: list[Job] = []
+        self.requested = KEEP_RUNNING
+
+    # Connections.
+
+    def connect(
+        self, now: float, session: int, descriptor: int, address: bytes, local: bool
+    ) -> Peer:
+        """Enter a connection that speaks the Gearman protocol."""
+        reader = PacketReader(REQUEST, self.max_packet)
+        peer = Peer(session, reader, descriptor, address, local)
+        self.enter(now, peer)
+        return peer
+
+    def enter(self, now: float, peer: Peer) -> None:
+        """Enter a connection."""
+        self.peers[peer.session] = peer
+        self.step(now, Connect(peer.session))
+
+    def disconnect(self, now: float, session: int) -> None:
+        """Let a connection go."""
+        if self.peers.pop(session, None) is not None:
+            self.step(now, Disconnect(session))
+
+    def receive(self, now: float, peer: Peer, data: bytes) -> None:
+        """Take what the network delivered for a connection."""
+        if peer.closing:
+            return
+        broker = self.broker
+        session = peer.session
+        reader = peer.reader
+        for packet in reader.receive_data(data):
+            if packet.type == TEXT:
+                self.receive_line(now, peer, packet)
+            else:
+                for effect in broker.step(now, command_of(now, session, packet)):
+                    self.carry_out(effect)
+        fault = reader.fault
+        if fault is not None:
+            if fault.code:
+                self.step(now, error(session, fault.code, str(fault).encode()))
+            peer.fault = fault
+            peer.closing = True
+            self.note_written(peer)
+
+    def receive_line(self, now: float, peer: Peer, packet: Packet) -> None:
+        """Take one line of the text protocol."""
+        line = packet.args[0]
+        if line[:8].lower() == b"shutdown":
+            self.shutdown(now, peer, line)
+        else:
+            self.step(now, self.text_commands.command_of(peer.session, line))
+
+    def shutdown(self, now: float, peer: Peer, line: bytes) -> None:
+        """``shutdown`` and ``shutdown graceful``, for peers on this machine."""
+        parts = [word.lower() for word in words(line)]
+        if parts == [b"shutdown"]:
+            requested = STOP_NOW
+        elif parts == [b"shutdown", b"graceful"]:
+            requested = STOP_GRACEFULLY
+        else:
+            requested = KEEP_RUNNING
+        if requested == KEEP_RUNNING or not self.allow_shutdown or not peer.local:
+            self.step(now, Answer(peer.session, unknown_command(b"shutdown")))
+        else:
+            self.step(now, Answer(peer.session, OK))
+            self.requested = requested
+
+    # The broker.
+
+    def step(self, now: float, command: Command) -> None:
+        """Step the broker and carry out what it decides."""
+        for effect in self.broker.step(now, command):
+            self.carry_out(effect)
+
+    def tick(self, now: float) -> None:
+        """The moment that ``next_deadline`` named has come."""
+        self.step(now, Tick())
+
+    def persisted(self, now: float, jobs: list[Job]) -> None:
+        """The store has these jobs on disk."""
+        self.step(now, Persisted(jobs))
+
+    def persist_failed(self, now: float, jobs: list[Job], reason: bytes) -> None:
+        """The store could not keep these jobs, and will not."""
+        self.step(now, PersistFailed(jobs, reason))
+
+    def carry_out(self, effect: Effect) -> None:
+        """Give an effect to the connection or the store that it is for."""
+        if isinstance(effect, SessionEffect):
+            peer = self.peers.get(effect.session)
+            if peer is not None:
+                if not peer.deliver(effect):
+                    self.answer_text(peer, effect)
+                if not peer.written:
+                    peer.written = True
+                    self.written.append(peer)
+        elif isinstance(effect, Persist):
+            self.adds.append(effect.job)
+        elif isinstance(effect, Forget):
+            self.dones.append(effect.number)
+        elif isinstance(effect, KeepAttempts):
+            self.updates.append((effect.number, effect.attempts))
+        elif isinstance(effect, GaveUp):
+            self.given_up.append(effect.job)
+        else:
+            raise AssertionError(f"nobody carries out {effect!r}")
+
+    # Answers to text commands.
+
+    def answer_text(self, peer: Peer, effect: SessionEffect) -> None:
+        """Write a report as lines."""
+        outbox = peer.outbox
+        if isinstance(effect, FunctionsReport):
+            outbox.write(function_lines(effect))
+        elif isinstance(effect, AdminResult):
+            outbox.write(outcome_line(effect))
+        elif isinstance(effect, WorkersReport):
+            for session, client_id, functions in effect.rows:
+                one = self.peers.get(session)
+                if one is not None:
+                    outbox.write(worker_line(one.descriptor, one.address, client_id, functions))
+            outbox.write(END_OF_LIST)
+        elif isinstance(effect, JobsReport):
+            outbox.write(job_lines(effect.jobs, effect.unique))
+            outbox.write(END_OF_LIST)
+        else:
+            raise AssertionError(f"nobody can write {effect!r}")
+
+    # What the shell collects once per pass.
+
+    def note_written(self, peer: Peer) -> None:
+        """Enter a peer among those that have something to be written."""
+        if not peer.written:
+            peer.written = True
+            self.written.append(peer)
+
+    def take_written(self) -> list[Peer]:
+        """Return the peers whose outbox is to be written now."""
+        written = self.written
+        self.written = []
+        for peer in written:
+            peer.written = False
+        return written
+
+    def owes(self, session: int) -> bool:
+        """Return whether the session waits for an answer that waits for the store."""
+        known = self.broker.sessions.get(session)
+        return known is not None and known.held is not None
+
+    def has_store_work(self) -> bool:
+        """Return whether there is something for the next commit."""
+        return bool(self.adds or self.updates or self.dones)
+
+
+__all__ = ["KEEP_RUNNING", "STOP_GRACEFULLY", "STOP_NOW", "Exchange", "Peer"]

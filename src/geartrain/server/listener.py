@@ -1,0 +1,173 @@
+"""
+Sockets the server listens on: TCP, unix, or handed over by systemd.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import stat
+from collections.abc import Sequence
+
+from geartrain.errors import UsageError
+
+logger = logging.getLogger("geartrain.server")
+
+DEFAULT_PORT = 4730
+_FIRST_HANDED_OVER = 3
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """
+    Return host and port of ``HOST:PORT``, ``[IPV6]:PORT``, ``HOST`` or ``:PORT``.
+
+    An empty host or ``*`` stands for all addresses. Raises UsageError.
+    """
+    host, port = text, str(DEFAULT_PORT)
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise UsageError(f"{text!r} is no address; write IPv6 as [::1]:4730")
+        port = rest[1:] or port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"{port!r} in {text!r} is no port; write HOST:PORT, such as 0.0.0.0:4730")
+    return ("" if host == "*" else host), int(port)
+
+
+def open_listeners(addresses: Sequence[str], backlog: int) -> list[socket.socket]:
+    """
+    Bind a socket for each address, and take those that systemd hands over.
+
+    They accept nothing until they are listened on. Raises UsageError where an
+    address can't be used; nothing stays open then.
+    """
+    listeners = handed_over()
+    if listeners:
+        logger.info("listening on %d sockets of the service manager", len(listeners))
+        return listeners
+    try:
+        for text in addresses:
+            if text.startswith("unix:"):
+                listeners.append(bind_unix(text.removeprefix("unix:")))
+            else:
+                listeners += bind_tcp(text)
+    except UsageError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def handed_over() -> list[socket.socket]:
+    """Return the sockets that systemd opened for this process (LISTEN_PID, LISTEN_FDS)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(os.environ.get("LISTEN_FDS") or 0)
+    # So that no child takes them for its own.
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    sockets = []
+    for descriptor in range(_FIRST_HANDED_OVER, _FIRST_HANDED_OVER + count):
+        os.set_inheritable(descriptor, False)
+        sockets.append(socket.socket(fileno=descriptor))
+    return sockets
+
+
+def bind_tcp(text: str) -> list[socket.socket]:
+    """Bind every address that a host has; an empty host has IPv4's and IPv6's wildcard."""
+    host, port = parse_listen(text)
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise UsageError(f"can't listen on {text}: {error.strerror}; check the name") from None
+    sockets: list[socket.socket] = []
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        if port == 0 and sockets:
+            # A free port was taken for the first address; the others get the same.
+            address = (address[0], sockets[0].getsockname()[1], *address[2:])
+        try:
+            one = socket.socket(family, kind, protocol)
+        except OSError:
+            continue  # the machine has no IPv6
+        try:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind(address)
+        except OSError as error:
+            one.close()
+            if error.errno == errno.EADDRNOTAVAIL and family == socket.AF_INET6 and not host:
+                continue  # IPv6 is switched off
+            for other in sockets:
+                other.close()
+            raise UsageError(f"can't listen on {text}: {bind_problem(error)}") from None
+        sockets.append(one)
+    if not sockets:
+        raise UsageError(f"can't listen on {text}: the machine has no such address")
+    return sockets
+
+
+def bind_problem(error: OSError) -> str:
+    """Return why an address can't be bound, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return "the port is in use; stop the server that has it, or choose another port"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "not permitted; ports below 1024 need root"
+    return error.strerror or str(error)
+
+
+def bind_unix(path: str) -> socket.socket:
+    """Bind a unix socket; one that a dead server left is replaced, any other file is not."""
+    if not path:
+        raise UsageError("unix: needs a path, such as unix:/run/geartrain.sock")
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if os.path.lexists(path):
+            if not stat.S_ISSOCK(os.lstat(path).st_mode):
+                raise UsageError(f"can't listen on unix:{path}: there is a file of that name")
+            if answers(path):
+                raise UsageError(f"can't listen on unix:{path}: another server has it")
+            os.unlink(path)
+        one.bind(path)
+        os.chmod(path, 0o660)
+    except OSError as error:
+        one.close()
+        reason = error.strerror or str(error)
+        raise UsageError(f"can't listen on unix:{path}: {reason}") from None
+    except UsageError:
+        one.close()
+        raise
+    return one
+
+
+def answers(path: str) -> bool:
+    """Return whether somebody listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def is_beyond_loopback(listener: socket.socket) -> bool:
+    """Return whether other machines may reach the socket."""
+    if listener.family == socket.AF_UNIX:
+        return False
+    host = listener.getsockname()[0]
+    return not (host.startswith("127.") or host == "::1")
+
+
+def name_of(listener: socket.socket) -> str:
+    """Return a listening socket's address as a person writes it."""
+    address = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{address}"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,196 @@
+"""
+From effects to bytes: what a session is sent.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from librt.strings import BytesWriter, write_i32_be
+from mypy_extensions import i32
+
+from geartrain.broker.commands import GRAB_ALL, GRAB_PLAIN
+from geartrain.broker.effects import (
+    AssignJob,
+    EchoResult,
+    Error,
+    JobCreated,
+    NoJob,
+    Noop,
+    OptionResult,
+    Reply,
+    SendComplete,
+    SendData,
+    SendException,
+    SendFail,
+    SendReport,
+    SendStatus,
+    SendWarning,
+    SessionEffect,
+    StatusResult,
+)
+from geartrain.wire.packet import (
+    ECHO_RES,
+    ERROR,
+    JOB_ASSIGN,
+    JOB_ASSIGN_ALL,
+    JOB_ASSIGN_UNIQ,
+    JOB_CREATED,
+    NO_JOB,
+    NOOP,
+    OPTION_RES,
+    RESPONSE,
+    STATUS_RES,
+    STATUS_RES_UNIQUE,
+    WORK_COMPLETE,
+    WORK_DATA,
+    WORK_EXCEPTION,
+    WORK_FAIL,
+    WORK_STATUS,
+    WORK_WARNING,
+)
+from geartrain.wire.writer import pack_response
+
+_NOOP: Final = pack_response(NOOP, [])
+_NO_JOB: Final = pack_response(NO_JOB, [])
+# Workloads from this size on are handed to the socket as they are, not copied into the buffer.
+LARGE: Final = 32 * 1024
+
+
+class Outbox:
+    """What one connection is to be sent in this pass of the event loop."""
+
+    __slots__ = ("buffer", "chunks")
+
+    def __init__(self) -> None:
+        # Full buffers and large workloads, in order; the buffer comes after them.
+        self.chunks: list[bytes] = []
+        self.buffer = BytesWriter()
+
+    def take(self) -> list[bytes]:
+        """Return all that is to be sent, in few pieces, and start over."""
+        chunks = self.chunks
+        if len(self.buffer):
+            chunks.append(self.buffer.getvalue())
+            self.buffer = BytesWriter()
+        self.chunks = []
+        return chunks
+
+    def write(self, data: bytes) -> None:
+        """Add bytes; large ones are not copied."""
+        if len(data) < LARGE:
+            self.buffer.write(data)
+            return
+        if len(self.buffer):
+            self.chunks.append(self.buffer.getvalue())
+            self.buffer = BytesWriter()
+        self.chunks.append(data)
+
+    def start(self, kind: i32, size: int) -> BytesWriter:
+        """Write a packet's header and return the buffer for its arguments."""
+        buffer = self.buffer
+        buffer.write(RESPONSE)
+        write_i32_be(buffer, kind)
+        write_i32_be(buffer, i32(size))
+        return buffer
+
+
+def write_effect(outbox: Outbox, effect: SessionEffect) -> bool:
+    """
+    Write what a session is told as a packet.
+
+    Returns False for effects that are no packet: answers to text commands.
+    """
+    if isinstance(effect, JobCreated):
+        outbox.start(JOB_CREATED, len(effect.handle)).write(effect.handle)
+    elif isinstance(effect, AssignJob):
+        write_assignment(outbox, effect)
+    elif isinstance(effect, SendReport):
+        write_report(outbox, effect)
+    elif isinstance(effect, Noop):
+        outbox.buffer.write(_NOOP)
+    elif isinstance(effect, NoJob):
+        outbox.buffer.write(_NO_JOB)
+    elif isinstance(effect, SendStatus):
+        args = [effect.handle, effect.numerator, effect.denominator]
+        outbox.write(pack_response(WORK_STATUS, args))
+    elif isinstance(effect, EchoResult):
+        outbox.start(ECHO_RES, len(effect.workload))
+        outbox.write(effect.workload)
+    elif isinstance(effect, Reply):
+        outbox.write(effect.reply)
+    elif isinstance(effect, Error):
+        outbox.write(pack_response(ERROR, [effect.code, effect.text]))
+    elif isinstance(effect, StatusResult):
+        outbox.write(pack_status(effect))
+    elif isinstance(effect, OptionResult):
+        outbox.write(pack_response(OPTION_RES, [effect.option]))
+    else:
+        return False
+    return True
+
+
+def write_assignment(outbox: Outbox, effect: AssignJob) -> None:
+    """
+    Write JOB_ASSIGN in the form the worker asked for.
+
+    As in gearmand, GRAB_JOB_ALL is answered with JOB_ASSIGN_UNIQ for a job without reducer.
+    """
+    job = effect.job
+    form = effect.form
+    size = len(job.handle) + len(job.function) + len(job.workload) + 2
+    if form == GRAB_PLAIN:
+        buffer = outbox.start(JOB_ASSIGN, size)
+    elif form == GRAB_ALL and job.reducer:
+        buffer = outbox.start(JOB_ASSIGN_ALL, size + len(job.unique) + len(job.reducer) + 2)
+    else:
+        buffer = outbox.start(JOB_ASSIGN_UNIQ, size + len(job.unique) + 1)
+    buffer.write(job.handle)
+    buffer.append(0)
+    buffer.write(job.function)
+    buffer.append(0)
+    if form != GRAB_PLAIN:
+        buffer.write(job.unique)
+        buffer.append(0)
+        if form == GRAB_ALL and job.reducer:
+            buffer.write(job.reducer)
+            buffer.append(0)
+    outbox.write(job.workload)
+
+
+def write_report(outbox: Outbox, effect: SendReport) -> None:
+    """Write what a listener hears of its job. WORK_FAIL is the handle alone, without a NUL."""
+    if isinstance(effect, SendFail):
+        outbox.start(WORK_FAIL, len(effect.handle)).write(effect.handle)
+        return
+    if isinstance(effect, SendComplete):
+        kind: i32 = WORK_COMPLETE
+    elif isinstance(effect, SendData):
+        kind = WORK_DATA
+    elif isinstance(effect, SendWarning):
+        kind = WORK_WARNING
+    else:
+        assert isinstance(effect, SendException)
+        kind = WORK_EXCEPTION
+    buffer = outbox.start(kind, len(effect.handle) + 1 + len(effect.workload))
+    buffer.write(effect.handle)
+    buffer.append(0)
+    outbox.write(effect.workload)
+
+
+def pack_status(effect: StatusResult) -> bytes:
+    """Return STATUS_RES or STATUS_RES_UNIQUE; counts are whole numbers there."""
+    args = [
+        effect.name,
+        b"1" if effect.known else b"0",
+        b"1" if effect.running else b"0",
+        b"%d" % int(effect.numerator.split(b".")[0]),
+        b"%d" % int(effect.denominator.split(b".")[0]),
+    ]
+    if not effect.by_unique:
+        return pack_response(STATUS_RES, args)
+    args.append(b"%d" % effect.listeners)
+    return pack_response(STATUS_RES_UNIQUE, args)
+
+
+__all__ = ["LARGE", "Outbox", "write_effect"]

@@ -1,0 +1,411 @@
+"""
+The job server: listeners, connections, the pass of the event loop, the store.
+
+Everything that arrived in one pass of the event loop is stepped through the
+broker; then every socket is written once, and the store gets its batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import string
+import sys
+import time
+from collections.abc import Callable
+
+from geartrain import __version__
+from geartrain.broker.broker import Broker
+from geartrain.broker.commands import Restore, StopAssigning
+from geartrain.broker.job import Job
+from geartrain.errors import StoreError, UsageError
+from geartrain.server.committer import Committer
+from geartrain.server.connection import Connection
+from geartrain.server.exchange import KEEP_RUNNING, STOP_GRACEFULLY, Exchange, Peer
+from geartrain.server.listener import is_beyond_loopback, name_of, open_listeners
+from geartrain.server.settings import Settings
+from geartrain.server.text_commands import TextCommands
+from geartrain.store.queue_store import Damaged, QueueStore
+
+logger = logging.getLogger("geartrain.server")
+
+# Bits of a job's number that count within a generation of the store: a million millions.
+GENERATION_SHIFT = 40
+# Seconds between looks at connections that are in the middle of a packet or don't read.
+WATCH_INTERVAL = 1.0
+# A packet under way makes progress when it grows by this many bytes in ``partial_timeout``.
+PARTIAL_PROGRESS = 4096
+# Longest sleep while something is due later, in case the system's clock is set.
+LONGEST_SLEEP = 1.0
+# How long the writer thread may take to commit what is left when the server stops, in seconds.
+LAST_COMMIT = 10.0
+# How long a thread may run before another gets its turn. Python's default of 5 ms lets the
+# writer thread and the event loop wait for each other.
+SWITCH_INTERVAL = 0.0005
+# What leaves a handle room for the count behind it: 63 bytes in all.
+MAX_HANDLE_PREFIX = 30
+
+_DIGITS = string.digits + string.ascii_lowercase
+
+
+class JobServer:
+    """
+    One job server.
+
+    Args:
+        settings: What is set.
+        store: The queue store, not yet open.
+        verbosity: What the text command ``verbose`` answers.
+        clock: Returns seconds since 1970.
+
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: QueueStore,
+        verbosity: str = "INFO",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.verbosity = verbosity
+        self.clock = clock
+        self.handle_prefix = new_handle_prefix(settings.handle_prefix)
+        self.connections: dict[int, Connection] = {}
+        self.connection_count = 0
+        self.watched: set[Connection] = set()
+        self.watching: asyncio.TimerHandle | None = None
+        self.listeners: list[socket.socket] = []
+        self.servers: list[asyncio.AbstractServer] = []
+        self.pass_scheduled = False
+        self.timer: asyncio.TimerHandle | None = None
+        self.timer_due = 0.0
+        self.committer: Committer | None = None
+        # Asked to end once no worker has a job, or once no job is left at all.
+        self.winding_up = False
+        self.emptying = False
+
+    # Life.
+
+    def bind(self) -> None:
+        """Take the addresses; raises UsageError. Nothing is accepted before ``start``."""
+        self.listeners = open_listeners(self.settings.listen, self.settings.backlog)
+        for listener in self.listeners:
+            if is_beyond_loopback(listener):
+                logger.warning(
+                    "WARNING: %s is open to other machines, and anyone who reaches it may submit,"
+                    " run and cancel jobs; keep it behind a firewall or listen on 127.0.0.1",
+                    name_of(listener),
+                )
+
+    def open(self) -> None:
+        """Open the store and take over the jobs it holds; raises StoreError and UsageError."""
+        generation = self.store.open()
+        self.exchange = Exchange(
+            Broker(
+                self.handle_prefix,
+                first_number=(generation << GENERATION_SHIFT) + 1,
+                durable=self.store.durable,
+                job_retries=self.settings.job_retries,
+                per_function=self.settings.compat == "1.1",
+                round_robin=self.settings.compat != "1.1" or self.settings.round_robin,
+                exceptions=self.settings.exceptions,
+            ),
+            TextCommands(__version__.encode(), os.getpid(), self.verbosity.encode()),
+            self.settings.max_packet,
+            self.settings.allow_shutdown,
+        )
+        now = self.clock()
+        restored = damaged = 0
+        for found in self.store.replay():
+            if isinstance(found, Damaged):
+                damaged += 1
+                logger.error("set aside row %s of the store: %s", found.row, found.reason)
+            else:
+                restored += 1
+                self.exchange.step(now, Restore(found))
+        if restored or damaged:
+            logger.info("%d jobs taken over from the store, %d set aside", restored, damaged)
+
+    async def start(self) -> None:
+        """Accept connections."""
+        self.loop = asyncio.get_running_loop()
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        if self.store.durable:
+            self.committer = Committer(self.store, self.store_answered_from_thread)
+            self.committer.start()
+        for listener in self.listeners:
+            self.servers.append(await self.serve(listener))
+        self.stopped = asyncio.Event()
+        self.schedule_pass()
+
+    async def serve(self, listener: socket.socket) -> asyncio.AbstractServer:
+        """Accept on one socket."""
+        listener.setblocking(False)
+        backlog = self.settings.backlog
+        if listener.family == socket.AF_UNIX:
+            return await self.loop.create_unix_server(
+                lambda: Connection(self), sock=listener, backlog=backlog
+            )
+        return await self.loop.create_server(
+            lambda: Connection(self), sock=listener, backlog=backlog
+        )
+
+    def stop(self, grace: float | None = None) -> None:
+        """
+        Stop: no new connections, no new assignments; running jobs get ``grace`` seconds.
+
+        Asked a second time, it stops at once.
+        """
+        if self.winding_up:
+            self.stopped.set()
+            return
+        self.winding_up = True
+        self.stop_accepting()
+        self.exchange.step(self.clock(), StopAssigning())
+        seconds = self.settings.grace if grace is None else grace
+        self.loop.call_later(seconds, self.stopped.set)
+        self.schedule_pass()
+
+    def stop_when_empty(self) -> None:
+        """Stop accepting connections, and end when the last job is done."""
+        self.stop_accepting()
+        self.emptying = True
+        self.schedule_pass()
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets."""
+        for server in self.servers:
+            server.close()
+        self.servers = []
+        for listener in self.listeners:
+            if listener.family == socket.AF_UNIX and listener.fileno() >= 0:
+                remove_socket(listener.getsockname())
+            listener.close()
+        self.listeners = []
+
+    async def run_until_stopped(self) -> None:
+        """Wait for ``stop``, then close connections and store."""
+        await self.stopped.wait()
+        self.stop_accepting()
+        self.finish_pass()
+        if self.committer is not None:
+            closed = await self.loop.run_in_executor(None, self.committer.close, LAST_COMMIT)
+            if not closed:
+                logger.error("the store did not answer; what it has not confirmed may run again")
+            # What the last commit confirmed has to reach the clients.
+            await asyncio.sleep(0)
+            self.finish_pass()
+        for connection in list(self.connections.values()):
+            connection.transport.close()
+        self.store.close()
+
+    def addresses(self) -> list[str]:
+        """Return the addresses that are listened on, as a person writes them."""
+        return [name_of(listener) for listener in self.listeners]
+
+    # Connections.
+
+    def connected(
+        self, connection: Connection, descriptor: int, address: bytes, local: bool
+    ) -> Peer:
+        """Enter a connection."""
+        self.connection_count += 1
+        number = self.connection_count
+        self.connections[number] = connection
+        return self.exchange.connect(self.clock(), number, descriptor, address, local)
+
+    def disconnected(self, connection: Connection) -> None:
+        """Let a connection go."""
+        self.connections.pop(connection.peer.session, None)
+        self.watched.discard(connection)
+        self.exchange.disconnect(self.clock(), connection.peer.session)
+        self.schedule_pass()
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        """Take what a connection received."""
+        peer = connection.peer
+        self.exchange.receive(self.clock(), peer, data)
+        if peer.reader.pending:
+            if not connection.partial_since:
+                connection.partial_since = self.clock()
+                connection.partial_size = len(peer.reader.pending)
+                self.watch(connection)
+        else:
+            connection.partial_since = 0.0
+        if not self.pass_scheduled:
+            self.pass_scheduled = True
+            self.loop.call_soon(self.finish_pass)
+
+    def keep_alive(self, raw: socket.socket) -> None:
+        """Have TCP notice peers that are gone without a word."""
+        settings = self.settings
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            for option, value in (
+                (socket.TCP_KEEPIDLE, settings.keepalive_idle),
+                (socket.TCP_KEEPINTVL, settings.keepalive_interval),
+                (socket.TCP_KEEPCNT, settings.keepalive_count),
+            ):
+                if value > 0:
+                    raw.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    # Connections that stay in the middle of something.
+
+    def watch(self, connection: Connection) -> None:
+        """Look after a connection that has to finish a packet, or to read."""
+        self.watched.add(connection)
+        if self.watching is None:
+            self.watching = self.loop.call_later(WATCH_INTERVAL, self.look_after)
+
+    def look_after(self) -> None:
+        """Drop who has not made progress in time; forget who is through."""
+        self.watching = None
+        now = self.clock()
+        for connection in list(self.watched):
+            if connection.stalled_since:
+                if now - connection.stalled_since > self.settings.stalled_timeout:
+                    connection.drop("it has not read for too long")
+            elif connection.partial_since:
+                self.look_at_partial(connection, now)
+            else:
+                self.watched.discard(connection)
+        if self.watched:
+            self.watching = self.loop.call_later(WATCH_INTERVAL, self.look_after)
+
+    def look_at_partial(self, connection: Connection, now: float) -> None:
+        """Drop a connection whose packet does not grow."""
+        if now - connection.partial_since <= self.settings.partial_timeout:
+            return
+        size = len(connection.peer.reader.pending)
+        if size - connection.partial_size < PARTIAL_PROGRESS:
+            connection.drop("it did not finish its packet in time")
+            return
+        connection.partial_since = now
+        connection.partial_size = size
+
+    # The pass.
+
+    def schedule_pass(self) -> None:
+        """Have ``finish_pass`` run after what arrived in this pass."""
+        if not self.pass_scheduled:
+            self.pass_scheduled = True
+            self.loop.call_soon(self.finish_pass)
+
+    def finish_pass(self) -> None:
+        """Carry out what this pass of the event loop has decided, each socket written once."""
+        self.pass_scheduled = False
+        exchange = self.exchange
+        connections = self.connections
+        for peer in exchange.take_written():
+            connection = connections.get(peer.session)
+            if connection is not None:
+                connection.flush()
+        if exchange.has_store_work() and self.committer is not None:
+            self.committer.put(exchange.adds, exchange.updates, exchange.dones)
+            exchange.adds = []
+            exchange.updates = []
+            exchange.dones = []
+        if exchange.given_up:
+            self.log_given_up()
+        if exchange.requested != KEEP_RUNNING:
+            self.obey_shutdown()
+        if (self.emptying and not exchange.broker.jobs) or (
+            self.winding_up and not exchange.broker.running()
+        ):
+            self.stopped.set()
+        self.set_timer()
+
+    def set_timer(self) -> None:
+        """Have the broker ticked when something is due."""
+        deadline = self.exchange.broker.next_deadline()
+        if deadline is None:
+            return
+        if self.timer is not None:
+            # One that comes too early does no harm, and moving it for each job would.
+            if self.timer_due <= deadline:
+                return
+            self.timer.cancel()
+        sleep = min(max(deadline - self.clock(), 0.0), LONGEST_SLEEP)
+        self.timer_due = self.clock() + sleep
+        self.timer = self.loop.call_later(sleep, self.tick)
+
+    def tick(self) -> None:
+        """Something may be due."""
+        self.timer = None
+        self.exchange.tick(self.clock())
+        self.finish_pass()
+
+    def store_answered_from_thread(self, jobs: list[Job], error: StoreError | None) -> None:
+        """Hand the store's answer to the event loop."""
+        self.loop.call_soon_threadsafe(self.store_answered, jobs, error)
+
+    def store_answered(self, jobs: list[Job], error: StoreError | None) -> None:
+        """Acknowledge or refuse what the store has answered for."""
+        if error is None:
+            self.exchange.persisted(self.clock(), jobs)
+        else:
+            reason = f"the job could not be stored: {error}".encode()
+            self.exchange.persist_failed(self.clock(), jobs, reason)
+        self.finish_pass()
+
+    def log_given_up(self) -> None:
+        """Log jobs that came back without a result too often."""
+        given_up = self.exchange.given_up
+        self.exchange.given_up = []
+        for job in given_up:
+            logger.warning(
+                "dropped job %s of %r (unique %r): %d attempts without a result",
+                job.handle.decode(),
+                job.function,
+                job.unique,
+                job.attempts,
+            )
+
+    def obey_shutdown(self) -> None:
+        """Do what an administrator asked for."""
+        requested = self.exchange.requested
+        self.exchange.requested = KEEP_RUNNING
+        logger.info("asked to shut down by an administrator")
+        if requested == STOP_GRACEFULLY:
+            self.stop_when_empty()
+        else:
+            self.stop()
+
+
+def new_handle_prefix(wanted: str) -> bytes:
+    """
+    Return the start of this process's handles, which no other process has.
+
+    It ends with the time of the start and some randomness, in base 36. Raises
+    UsageError where the wanted prefix leaves no room.
+    """
+    prefix = wanted or f"H:{os.uname().nodename[: MAX_HANDLE_PREFIX - 2]}"
+    if len(prefix) > MAX_HANDLE_PREFIX or not prefix.isascii() or not prefix.isprintable():
+        raise UsageError(
+            f"handle prefix {wanted!r} has to be at most {MAX_HANDLE_PREFIX} ASCII characters"
+        )
+    start = base36(int(time.time())) + base36(secrets.randbelow(36**4)).rjust(4, "0")
+    return f"{prefix.replace(' ', '_')}:{start}".encode()
+
+
+def base36(number: int) -> str:
+    """Return a number in base 36."""
+    digits = ""
+    while number or not digits:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits
+
+
+def remove_socket(path: str) -> None:
+    """Remove a unix socket's file, if it is still there."""
+    try:
+        os.unlink(path)
+    except OSError:
+        logger.debug("%s is gone already", path)
