@@ -1,0 +1,431 @@
+"""
+A job as its client sees it: accepted, under way, ended.
+
+Shared by the blocking and the asyncio client; how one waits is theirs, what
+there is to know is here. The rule for what may be sent twice is here as well:
+what certainly never left may go to another server, anything else only if its
+unique key makes that safe.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from geartrain.client.session import LOST_RUNNING, LOST_UNANSWERED, LOST_UNSENT, Event, Request
+from geartrain.client.submission import Submission
+from geartrain.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    GeartrainError,
+    JobException,
+    JobFailed,
+    ServerError,
+    SubmissionUncertain,
+)
+from geartrain.wire.packet import (
+    ERROR,
+    JOB_CREATED,
+    WORK_COMPLETE,
+    WORK_DATA,
+    WORK_EXCEPTION,
+    WORK_FAIL,
+    WORK_STATUS,
+    WORK_WARNING,
+)
+
+EventKind: TypeAlias = Literal[
+    "data", "warning", "progress", "restarted", "completed", "failed", "raised"
+]
+
+# A job that ends its server each time must not take down one after the other for ever.
+MOST_RESENDS: Final = 5
+
+
+class JobHandle(NamedTuple):
+    """
+    Where to ask for a job: small, picklable, good in any process.
+
+    Attributes:
+        server: The server's address, as ``host:port`` or ``unix:/path``.
+        handle: The server's name of the job.
+
+    """
+
+    server: str
+    handle: bytes
+
+
+class Progress(NamedTuple):
+    """
+    How far a job is, in the worker's own units; ``0, 0`` where it has not said.
+
+    Attributes:
+        numerator: What is done.
+        denominator: What there is to do in all.
+
+    """
+
+    numerator: float
+    denominator: float
+
+    @property
+    def fraction(self) -> float:
+        """What is done, as a part of the whole; 0 where the whole is unknown."""
+        return self.numerator / self.denominator if self.denominator else 0.0
+
+
+class Status(NamedTuple):
+    """
+    What a server says of a job.
+
+    Attributes:
+        known: Whether the server has the job; it forgets jobs that have ended.
+        running: Whether a worker has it.
+        numerator: What is done, in the worker's units.
+        denominator: What there is to do.
+        waiting: How many clients wait for the result; None where the job was asked for
+            by handle, to which servers don't tell it.
+
+    """
+
+    known: bool
+    running: bool
+    numerator: float
+    denominator: float
+    waiting: int | None
+
+    @property
+    def progress(self) -> Progress:
+        """How far the job is."""
+        return Progress(self.numerator, self.denominator)
+
+
+UNKNOWN_STATUS: Final = Status(False, False, 0, 0, None)
+
+
+class JobEvent(NamedTuple):
+    """
+    Something a job's worker reported.
+
+    Attributes:
+        kind: ``data``, ``warning``, ``progress``; ``restarted`` where the connection was
+            lost and the job submitted again, so that reports start anew; ``completed``,
+            ``failed`` or ``raised`` at the end.
+        workload: The bytes that came with it; empty for ``progress``, ``restarted``,
+            ``failed``.
+        progress: How far the job was by then.
+
+    """
+
+    kind: EventKind
+    workload: bytes
+    progress: Progress
+
+
+NO_PROGRESS: Final = Progress(0, 0)
+
+
+class JobRecord:
+    """
+    All that is known of one submission and its job.
+
+    Args:
+        submission: What to submit.
+        now: The time, in seconds since 1970; a delay counts from here.
+
+    Attributes:
+        function: Name of the function.
+        unique: The key it was submitted with; empty for none.
+        background: Whether nobody waits for its result.
+        address: The server it went to last; empty before.
+        handle: The server's name of the job; empty before the server accepted it.
+        accepted: Whether it has.
+        ended: Whether no more will come: a foreground job's end, or a background job's
+            handle, or a failure.
+        progress: How far the job was at its last report.
+        loss: What to raise if it can't be placed anew; None if it was never cut off.
+        resends: How often it was sent again after it may have been accepted.
+        give_up_at: When to stop looking for a server; 0 where that has not begun.
+
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_error",
+        "_has_key",
+        "_kind",
+        "_log",
+        "_request",
+        "_workload",
+        "accepted",
+        "address",
+        "background",
+        "ended",
+        "function",
+        "give_up_at",
+        "handle",
+        "loss",
+        "progress",
+        "resends",
+        "unique",
+    )
+
+    def __init__(self, submission: Submission, now: float) -> None:
+        unique = submission.unique
+        self.function = submission.function
+        self.unique = unique
+        self.background = submission.background
+        self.address = ""
+        self.handle = b""
+        self.accepted = False
+        self.ended = False
+        self.progress = NO_PROGRESS
+        self.loss: GeartrainError | None = None
+        self.resends = 0
+        self.give_up_at = 0.0
+        self._kind = submission.kind
+        # None once the server has the job and nobody may send it again.
+        self._arguments: list[bytes] | None = submission.arguments(now)
+        # An empty workload is no key.
+        self._has_key = unique != b"" and (unique != b"-" or submission.workload != b"")
+        self._request: Request | None = None
+        self._error: GeartrainError | None = None
+        self._workload = b""
+        # Reports that nobody has taken yet; most jobs never have any.
+        self._log: deque[JobEvent] | None = None
+
+    # What has been reported.
+
+    @property
+    def data(self) -> list[bytes]:
+        """The pieces of data sent by the worker so far and not yet taken from ``events()``."""
+        return self._logged("data")
+
+    @property
+    def warnings(self) -> list[bytes]:
+        """The warnings sent by the worker so far and not yet taken from ``events()``."""
+        return self._logged("warning")
+
+    def _logged(self, kind: EventKind) -> list[bytes]:
+        # Copied in one go: another thread may be adding to it.
+        return [event.workload for event in list(self._log or ()) if event.kind == kind]
+
+    def next_event(self) -> JobEvent | None:
+        """Take the oldest report that nobody has taken; None where there is none."""
+        return self._log.popleft() if self._log else None
+
+    def last_event(self) -> JobEvent:
+        """Return how a job ended, or raise where it was cut off or refused."""
+        if self._error is None:
+            return JobEvent("completed", self._workload, self.progress)
+        if isinstance(self._error, JobFailed):
+            return JobEvent("failed", b"", self.progress)
+        if isinstance(self._error, JobException):
+            return JobEvent("raised", self._error.workload, self.progress)
+        raise self._error
+
+    def done(self) -> bool:
+        """Return whether the job has ended, well or not."""
+        return self.ended
+
+    # What the session reports.
+
+    def key(self) -> tuple[bytes, bytes]:
+        """Return what decides on the server: the unique key and the workload."""
+        return self.unique, self._arguments[-1] if self._arguments else b""
+
+    def make_request(self) -> Request:
+        """Return a request that submits it."""
+        assert self._arguments is not None
+        self._request = Request(self._kind, self._arguments, self)
+        return self._request
+
+    def receive(self, event: Event) -> None:
+        """Take in what happened to the request."""
+        kind = event.kind
+        args = event.args
+        if kind == JOB_CREATED:
+            self.handle = args[0]
+            self.accepted = True
+            self.give_up_at = 0.0
+            self.loss = None
+            if not self._has_key:
+                self._arguments = None
+            if self.background:
+                self._end(None)
+        elif kind == WORK_COMPLETE:
+            self._workload = args[1]
+            self._end(None)
+        elif kind == WORK_FAIL:
+            self._end(JobFailed(self.handle))
+        elif kind == WORK_EXCEPTION:
+            self._end(JobException(self.handle, args[1]))
+        elif kind == WORK_DATA:
+            self._add(JobEvent("data", args[1], self.progress))
+        elif kind == WORK_WARNING:
+            self._add(JobEvent("warning", args[1], self.progress))
+        elif kind == WORK_STATUS:
+            self._receive_progress(Progress(number(args[1]), number(args[2])))
+        elif kind == ERROR:
+            self.fail(server_error(args))
+
+    def _receive_progress(self, progress: Progress) -> None:
+        self.progress = progress
+        if self._log and self._log[-1].kind == "progress":
+            # Only the last of several in a row is news.
+            self._log.pop()
+        self._add(JobEvent("progress", b"", progress))
+
+    def _add(self, event: JobEvent) -> None:
+        if self._log is None:
+            self._log = deque()
+        self._log.append(event)
+
+    def lose(self, kind: int, address: str, may_resend: bool, cause: Exception | None) -> bool:
+        """
+        Take in that the connection ended, and how far the request had come.
+
+        Args:
+            kind: One of the ``LOST_`` kinds of the session.
+            address: The server that was lost.
+            may_resend: Whether a unique key allows sending it again.
+            cause: Why the connection ended.
+
+        Returns:
+            Whether it is to be placed again. If not, it has failed.
+
+        """
+        if kind == LOST_UNSENT:
+            return True
+        error = ConnectionLost(address)
+        if kind == LOST_UNANSWERED:
+            error = SubmissionUncertain(address, self.function)
+        error.__cause__ = cause
+        if not (may_resend and self._has_key) or self.resends >= MOST_RESENDS:
+            self.fail(error)
+            return False
+        self.resends += 1
+        self.loss = error
+        if kind == LOST_RUNNING:
+            self.accepted = False
+            self.progress = NO_PROGRESS
+            self._add(JobEvent("restarted", b"", NO_PROGRESS))
+        return True
+
+    def fail(self, error: GeartrainError) -> None:
+        """End it with ``error``."""
+        if not self.ended:
+            self._end(error)
+
+    def fail_unplaced(self, failures: dict[str, str]) -> None:
+        """End it because no server could be reached."""
+        error: GeartrainError = ConnectionFailed(failures)
+        if self.loss is not None:
+            self.loss.__cause__ = error
+            error = self.loss
+        self.fail(error)
+
+    def _end(self, error: GeartrainError | None) -> None:
+        self.ended = True
+        self._error = error
+        self._arguments = None
+        self._request = None
+
+    def forget(self) -> None:
+        """Stop listening: its later reports are dropped as they come."""
+        if self._request is not None:
+            self._request.owner = None
+            self._request = None
+
+    # What came of it.
+
+    def outcome(self) -> bytes:
+        """Return the result of a job that has ended, or raise what it ended with."""
+        if self._error is not None:
+            raise self._error
+        return self._workload
+
+    def failure(self) -> GeartrainError | None:
+        """Return what a job that has ended ended with, or None if it ended well."""
+        return self._error
+
+    def ticket(self) -> JobHandle:
+        """Return where to ask for the job, or raise why it was not accepted."""
+        if self._error is not None and not self.handle:
+            raise self._error
+        return JobHandle(self.address, self.handle)
+
+
+class Question:
+    """
+    A request that is answered by one packet: ECHO_REQ, OPTION_REQ, GET_STATUS.
+
+    Attributes:
+        answer: Arguments of the answer.
+        ended: Whether it was answered, refused or cut off.
+
+    """
+
+    __slots__ = ("_error", "answer", "ended", "request")
+
+    def __init__(self, kind: int, args: list[bytes]) -> None:
+        self.answer: list[bytes] = []
+        self.ended = False
+        self.request = Request(kind, args, self)
+        self._error: GeartrainError | None = None
+
+    def receive(self, event: Event) -> None:
+        """Take in the answer."""
+        if event.kind == ERROR:
+            self.fail(server_error(event.args))
+        else:
+            self.answer = event.args
+            self.ended = True
+
+    def fail(self, error: GeartrainError) -> None:
+        """End it with ``error``."""
+        self._error = error
+        self.ended = True
+
+    def outcome(self) -> list[bytes]:
+        """Return the answer, or raise what came instead."""
+        if self._error is not None:
+            raise self._error
+        return self.answer
+
+
+def server_error(args: list[bytes]) -> ServerError:
+    """Return an ERROR packet's arguments as an exception."""
+    return ServerError(args[0].decode("utf-8", "replace"), args[1].decode("utf-8", "replace"))
+
+
+def number(text: bytes) -> float:
+    """Return a number as a worker wrote it, 0 where it is none."""
+    if text.isdigit() and len(text) < 20:
+        return int(text)
+    try:
+        value = float(text)
+    except ValueError:
+        return 0
+    return value if abs(value) < 1e300 else 0
+
+
+def read_status(args: list[bytes]) -> Status:
+    """Return the arguments of STATUS_RES or STATUS_RES_UNIQUE as a value."""
+    waiting = int(number(args[5])) if len(args) > 5 else None
+    return Status(args[1] == b"1", args[2] == b"1", number(args[3]), number(args[4]), waiting)
+
+
+__all__ = [
+    "UNKNOWN_STATUS",
+    "JobEvent",
+    "JobHandle",
+    "JobRecord",
+    "Progress",
+    "Question",
+    "Status",
+    "number",
+    "read_status",
+    "server_error",
+]
