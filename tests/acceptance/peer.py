@@ -8,6 +8,7 @@ programs understand is described in ``peers/README.md``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.acceptance.job_server import DEADLINE, JobServer
 from tests.services.availability import PEERS, find_program, require
 
@@ -53,7 +53,8 @@ class Program:
 
     def __init__(self, argv: Sequence[str], environment: dict[str, str] | None = None) -> None:
         self.argv = argv
-        self.errors = tempfile.TemporaryFile()
+        # A file, so that a program which says a lot of them never waits for us.
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             argv,
             env={**os.environ, **(environment or {})},
@@ -147,10 +148,8 @@ class Program:
         for stream in (self.process.stdin, self.process.stdout, self.errors):
             if stream is not None:
                 # What a dead program did not read is of no interest any more.
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
 
 
 class Peers:
@@ -174,18 +173,20 @@ class Peers:
         port = str(self.job_server.port)
         return self.start(language, "client", port, mode, function, *settings)
 
-    def worker(self, language: str, timeout: int | None = None, **functions: str) -> Program:
+    def worker(
+        self, language: str, *, timeout: int | None = None, id: str | None = None, **functions: str
+    ) -> Program:
         """Start a worker and wait until the server knows it, e.g. ``reverse="name"``."""
         known = {function: self.job_server.status(function)[2] for function in functions.values()}
-        words = [f"{behaviour}={function}" for behaviour, function in functions.items()]
-        if timeout is not None:
-            words.append(f"timeout={timeout}")
+        settings = {"timeout": timeout, "id": id, **functions}
+        words = [f"{key}={value}" for key, value in settings.items() if value is not None]
         worker = self.start(language, "worker", str(self.job_server.port), *words)
         for function, count in known.items():
             self.job_server.wait_for_workers(function, count + 1)
         return worker
 
     def start(self, language: str, role: str, *words: str) -> Program:
+        """Start one of the programs in ``peers``, by its language and its name there."""
         require(language)
         command, environment = self.command(language, role)
         return self.run([*command, *words], environment)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.acceptance.peer import Peers
 
 every_pair = pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.acceptance.expectations import repaired
 from tests.acceptance.job_server import JobServer
 from tests.acceptance.peer import Peers
@@ -170,6 +169,19 @@ def test_a_job_that_outlives_its_timeout_is_given_to_another_worker(
     second = peers.worker(language, echo=function)
     assert client.result() == b"in time"
     assert second.event("job")["handle"] == handle
+
+
+@every_worker
+def test_a_worker_is_listed_with_its_name_and_functions(
+    peers: Peers, job_server: JobServer, language: str, function: str
+) -> None:
+    peers.worker(language, id=f"worker-of-{function}", echo=function, reverse=f"{function}-2")
+    lines = [line for line in job_server.ask("workers").splitlines() if function in line]
+    assert len(lines) == 1
+    descriptor, address, name, colon, *functions = lines[0].split(" ")
+    assert descriptor.isdigit()
+    assert (address, name, colon) == ("127.0.0.1", f"worker-of-{function}", ":")
+    assert sorted(functions) == [function, f"{function}-2"]
 
 
 @every_worker

@@ -165,17 +165,20 @@ static void add_function(gearman_worker_st *worker, const char *behaviour, const
 int main(int count, char **words)
 {
     if (count < 3)
-        give_up("usage", "worker PORT BEHAVIOUR=FUNCTION ... [timeout=MILLISECONDS]");
+        give_up("usage", "worker PORT BEHAVIOUR=FUNCTION ... [timeout=MILLISECONDS] [id=NAME]");
     unsigned timeout = 0;
     for (int i = 2; i < count; i++)
         if (!strncmp(words[i], "timeout=", 8))
             timeout = (unsigned) atoi(words[i] + 8);
     gearman_worker_st *worker = gearman_worker_create(NULL);
     gearman_worker_add_server(worker, "127.0.0.1", (in_port_t) atoi(words[1]));
+    for (int i = 2; i < count; i++)
+        if (!strncmp(words[i], "id=", 3))
+            gearman_worker_set_identifier(worker, words[i] + 3, strlen(words[i] + 3));
     for (int i = 2; i < count; i++) {
         char *function = strchr(words[i], '=');
         *function++ = '\0';
-        if (strcmp(words[i], "timeout"))
+        if (strcmp(words[i], "timeout") && strcmp(words[i], "id"))
             add_function(worker, words[i], function, timeout);
     }
     /* A job that failed or raised makes work() say so, and the worker goes on. */

@@ -12,6 +12,8 @@ const [port, ...words] = process.argv.slice(2);
 const functions = Object.fromEntries(words.map((word) => word.split('=')));
 const options = 'timeout' in functions ? { timeout: Number(functions.timeout) } : {};
 delete functions.timeout;
+const id = functions.id;
+delete functions.id;
 
 function say(event, fields) {
   process.stdout.write(JSON.stringify({ event, ...fields }) + '\n');
@@ -35,6 +37,7 @@ const behaviours = {
 };
 
 const worker = gearmanode.worker({ host: '127.0.0.1', port: Number(port), withUnique: true });
+if (id) worker.setWorkerId(id);
 for (const [behaviour, name] of Object.entries(functions)) {
   worker.addFunction(name, (job) => {
     const workload = Buffer.from(job.payload).toString('hex');

@@ -9,7 +9,12 @@ $| = 1;
 my ($port, @words) = @ARGV;
 my %words   = map { split /=/, $_, 2 } @words;
 my $timeout = delete $words{timeout};
-my $worker  = Gearman::Worker->new(job_servers => "127.0.0.1:$port");
+my $id      = delete $words{id};
+# Without an id the library makes one up.
+my $worker  = Gearman::Worker->new(
+    job_servers => "127.0.0.1:$port",
+    defined $id ? (client_id => $id) : (),
+);
 
 sub say_event {
     my ($event, %fields) = @_;

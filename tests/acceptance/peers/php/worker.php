@@ -38,10 +38,14 @@ foreach (array_slice($argv, 2) as $word) {
     $words[$key] = $value;
 }
 $timeout = (int) ($words['timeout'] ?? 0);
-unset($words['timeout']);
+$id = $words['id'] ?? null;
+unset($words['timeout'], $words['id']);
 
 $worker = new GearmanWorker();
 $worker->addServer('127.0.0.1', (int) $argv[1]);
+if ($id !== null) {
+    $worker->setId($id);
+}
 foreach ($words as $behaviour => $function) {
     $run = function (GearmanJob $job) use ($behaviours, $behaviour) {
         say('job', [

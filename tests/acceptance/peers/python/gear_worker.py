@@ -56,14 +56,17 @@ def hang(job: gear.WorkerJob) -> None:
 port, *words = sys.argv[1:]
 functions = {}
 timeout = None
+worker_id = "acceptance"
 for word in words:
     key, value = word.split("=")
     if key == "timeout":
         timeout = value.encode()
+    elif key == "id":
+        worker_id = value
     else:
         functions[value] = globals()[key]
 
-worker = gear.Worker("acceptance")
+worker = gear.Worker(worker_id)
 worker.addServer("127.0.0.1", int(port))
 worker.waitForServer()
 for name in functions:

@@ -80,6 +80,9 @@ class ReportingWorker(Worker):
 port, *words = sys.argv[1:]
 worker = ReportingWorker([f"127.0.0.1:{port}"])
 for word in words:
-    behaviour, function = word.split("=")
-    worker.register_task(function.encode(), globals()[behaviour])
+    key, value = word.split("=")
+    if key == "id":
+        worker.set_client_id(value.encode())
+    else:
+        worker.register_task(value.encode(), globals()[key])
 worker.work()
