@@ -1,1 +1,113 @@
+# Every target makes .venv by itself. `make help` lists them.
+
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+# The newest Python that is there, from 3.11 on; `make PYTHON=... install` takes another.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$name; break; fi; done)
+
+BIN := .venv/bin
+SOURCES := $(shell find src -name '*.py' -o -name '*.mako' -o -name py.typed) setup.py pyproject.toml
+ROUNDS ?= 100
+SECONDS_OF_FUZZ ?= 600
+PROFILE_CLASS ?= both
+
+##@ Use
+
+.PHONY: help
+help: ## Show this.
+	@awk 'BEGIN {FS = ":.*##"} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*##/ {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: .venv/.installed ## Make .venv with the commands geartrain, gearmand, gearman and gearadmin.
+
+.PHONY: demo
+demo: install ## See real jobs done: shell workers, Python workers, a background job, a word count.
+	@$(BIN)/python examples/demo.py
+
+.PHONY: serve
+serve: install ## Run a job server on 127.0.0.1:4730; background jobs are kept in ./geartrain.db.
+	@$(BIN)/geartrain serve
+
+.PHONY: bench
+bench: .venv/.developer ## Measure the job server beside gearmand; writes docs/benchmarks.md.
+	@bash tests/services/install.sh
+	@$(BIN)/python -m bench
+
+##@ Develop
+
+.PHONY: test
+test: .venv/.developer ## Run the whole suite, with the compiled rooms and without.
+	@bash tests/services/install.sh
+	@echo "== the pure rooms and their shells, not compiled"
+	@PYTHONPATH=src $(BIN)/python -m pytest -q --no-header tests/wire tests/broker tests/server tests/client tests/worker
+	@echo "== everything, as installed"
+	@$(BIN)/python -m pytest
+
+.PHONY: check
+check: style types contracts test ## What CI runs: style, types, import contracts, tests.
+
+.PHONY: style
+style: .venv/.developer ## Check style and format.
+	@$(BIN)/ruff check src tests bench examples setup.py
+	@$(BIN)/ruff format --check src tests bench examples setup.py
+
+.PHONY: types
+types: .venv/.developer ## Check types.
+	@$(BIN)/mypy src
+
+.PHONY: contracts
+contracts: .venv/.developer ## Check which room imports which.
+	@PYTHONPATH=src $(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: .venv/.developer ## Format all Python files.
+	@$(BIN)/ruff check --fix -q src tests bench examples setup.py
+	@$(BIN)/ruff format -q src tests bench examples setup.py
+
+.PHONY: coverage
+coverage: .venv/.developer ## Branch coverage of the pure rooms.
+	@PYTHONPATH=src $(BIN)/coverage run -m pytest -q tests/wire tests/broker
+	@$(BIN)/coverage report --show-missing --fail-under=100
+
+.PHONY: faults
+faults: .venv/.developer ## Kill the server ROUNDS times under producers; judge from their logs.
+	@$(BIN)/python -m tests.faults --rounds $(ROUNDS)
+
+.PHONY: fuzz
+fuzz: .venv/.developer ## Send broken packets and lines for SECONDS_OF_FUZZ seconds.
+	@$(BIN)/python -m tests.server.fuzz --seconds $(SECONDS_OF_FUZZ)
+
+.PHONY: profile
+profile: .venv/.developer ## Show where the server's time goes under PROFILE_CLASS of the benchmark.
+	@$(BIN)/python -m bench.profile --class $(PROFILE_CLASS)
+
+.PHONY: clean
+clean: ## Remove what was built, and .venv.
+	@rm -rf .venv build dist bench/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The package is installed as users have it, its pure rooms compiled. PYTHONPATH=src runs the
+# sources as they are.
+
+.venv/.packages: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed, and none was found" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade 'setuptools>=77' wheel 'mypy>=2.4' 'librt>=0.16'
+	@touch $@
+
+.venv/.installed: .venv/.packages $(SOURCES)
+	@rm -rf build
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --force-reinstall --no-deps .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation .
+	@$(BIN)/geartrain version
+	@touch $@
+
+.venv/.developer: .venv/.installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation '.[dev]'
+	@touch $@
