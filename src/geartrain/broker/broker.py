@@ -101,7 +101,7 @@ MAX_EXCEPTED: Final = 64
 MAX_IDLE_FUNCTIONS: Final = 20_000
 # Functions one worker connection may announce.
 MAX_ABILITIES: Final = 16_384
-# The heap of deadlines is swept when it holds more of the past than this, and more than of now.
+# A heap is swept when it holds more of the past than this, and more than of now.
 _SWEEP_FROM: Final = 64
 
 _QUEUE_ERROR: Final = b"QUEUE_ERROR"
@@ -134,12 +134,14 @@ class Broker:
         "effects",
         "exceptions",
         "first_number",
+        "function_limit",
         "functions",
         "handle_prefix",
         "job_count",
         "job_retries",
         "jobs",
         "per_function",
+        "postponed",
         "ready",
         "round_robin",
         "sessions",
@@ -168,6 +170,8 @@ class Broker:
         self.job_count = 0
         self.sessions: dict[int, Session] = {}
         self.functions: dict[bytes, Function] = {}
+        # With so many of them it is time to look for idle ones.
+        self.function_limit = MAX_IDLE_FUNCTIONS
         # Jobs that have not ended, by handle.
         self.jobs: dict[bytes, Job] = {}
         # Functions with waiting jobs, one table per priority.
@@ -179,7 +183,8 @@ class Broker:
         # Heaps. A job that has moved on is passed over when its time comes.
         self.delayed: list[tuple[int, int, Job]] = []
         self.deadlines: list[tuple[float, int, Job]] = []
-        # Running jobs with a deadline.
+        # Jobs that wait for their epoch, and running jobs with a deadline.
+        self.postponed = 0
         self.timed = 0
         # Workers that were woken, in that order: until when they may answer, and which time it was.
         self.wakes: deque[tuple[float, Session, int]] = deque()
@@ -383,17 +388,18 @@ class Broker:
 
     def get_status(self, session: Session, handle: bytes) -> None:
         """Answer GET_STATUS; anyone may ask."""
-        job = self.find_job(handle)
-        self.tell(session, StatusResult(session.number, handle, False, job))
+        name = until_nul(handle)
+        self.tell(session, StatusResult(session.number, name, False, self.jobs.get(name)))
 
     def get_status_unique(self, session: Session, unique: bytes) -> None:
         """Answer GET_STATUS_UNIQUE. It names no function, so the first with the key wins."""
+        name = until_nul(unique)
         found: Job | None = None
         for function in self.functions.values():
-            found = function.uniques.get(unique)
+            found = function.uniques.get(name)
             if found is not None:
                 break
-        self.tell(session, StatusResult(session.number, unique, True, found))
+        self.tell(session, StatusResult(session.number, name, True, found))
 
     # The store's answers.
 
@@ -403,6 +409,8 @@ class Broker:
         job.unstored = None
         if job.state == STORING:
             self.enqueue(now, job)
+        elif job.state == ENDED:
+            job.workload = b""
         if waiting is not None:
             for created in waiting:
                 created.waits = False
@@ -413,9 +421,11 @@ class Broker:
         """Refuse what the store refused; foreground clients of a job that waits or runs keep it."""
         waiting = job.unstored
         job.unstored = None
+        refusal = reason or b"The queue store failed"
         if job.state == ENDED:
             # It was stored for the sake of a second client, and is done already.
-            reason = b""
+            refusal = b""
+            job.workload = b""
         else:
             job.obligation = False
             if job.state == STORING:
@@ -426,7 +436,7 @@ class Broker:
         if waiting is not None:
             for created in waiting:
                 created.waits = False
-                created.refusal = reason
+                created.refusal = refusal
             for created in waiting:
                 self.release(created.session)
 
@@ -445,6 +455,7 @@ class Broker:
         """Let a job wait for a worker, or for its epoch."""
         if job.epoch > now:
             job.state = DELAYED
+            self.postponed += 1
             heappush(self.delayed, (job.epoch, job.number, job))
             return
         job.state = WAITING
@@ -497,6 +508,12 @@ class Broker:
             self.sweep_deadlines()
         return function
 
+    def sweep_delayed(self) -> None:
+        """Throw jobs that ended before their epoch out of the heap, once they prevail."""
+        if len(self.delayed) > _SWEEP_FROM + 2 * self.postponed:
+            self.delayed = [entry for entry in self.delayed if entry[2].state == DELAYED]
+            heapify(self.delayed)
+
     def sweep_deadlines(self) -> None:
         """Throw deadlines of jobs that have moved on out of the heap, once they prevail."""
         if len(self.deadlines) > _SWEEP_FROM + 2 * self.timed:
@@ -518,6 +535,9 @@ class Broker:
             line.leave()
             if line.count == 0:
                 del self.ready[job.priority][function.name]
+        elif state == DELAYED:
+            self.postponed -= 1
+            self.sweep_delayed()
         function.remove(job)
         del self.jobs[job.handle]
         if job.obligation and self.durable:
@@ -547,7 +567,7 @@ class Broker:
         """Return the books of a function, opened if need be."""
         function = self.functions.get(name)
         if function is None:
-            if len(self.functions) >= MAX_IDLE_FUNCTIONS:
+            if len(self.functions) >= self.function_limit:
                 self.forget_idle_functions()
             function = Function(name)
             self.functions[name] = function
@@ -561,13 +581,8 @@ class Broker:
             if function.jobs or function.workers or function.kept
         }
         self.functions = busy
-
-    def find_job(self, handle: bytes) -> Job | None:
-        """Return the job with this handle; some libraries end it with a NUL."""
-        job = self.jobs.get(handle)
-        if job is None and handle.endswith(b"\0"):
-            return self.jobs.get(handle.rstrip(b"\0"))
-        return job
+        # Were it fixed, each new name beyond it would cost a walk through all others.
+        self.function_limit = max(MAX_IDLE_FUNCTIONS, 2 * len(busy))
 
     # Workers.
 
@@ -752,8 +767,8 @@ class Broker:
     def held_job(self, session: Session, command: WorkReport, text: bytes) -> Job | None:
         """Return the job a worker speaks of, or refuse: it may have lost it meanwhile."""
         job = session.running.get(command.handle)
-        if job is None and command.handle.endswith(b"\0"):
-            job = session.running.get(command.handle.rstrip(b"\0"))
+        if job is None:
+            job = session.running.get(until_nul(command.handle))
         if job is None:
             self.refuse(session, _JOB_NOT_FOUND, text)
         return job
@@ -789,7 +804,7 @@ class Broker:
 
     def work_complete(self, now: float, session: Session, command: WorkComplete) -> None:
         """End a job well."""
-        if session.excepted and session.excepted.pop(command.handle, False):
+        if session.excepted and session.excepted.pop(until_nul(command.handle), False):
             return
         job = self.held_job(session, command, b"Job given in work result not found")
         if job is None:
@@ -804,7 +819,7 @@ class Broker:
 
     def work_fail(self, now: float, session: Session, command: WorkFail) -> None:
         """End a job badly. WORK_FAIL is a result: the job is not tried again."""
-        if session.excepted and session.excepted.pop(command.handle, False):
+        if session.excepted and session.excepted.pop(until_nul(command.handle), False):
             return
         job = self.held_job(session, command, b"Job given in work result not found")
         if job is not None:
@@ -848,7 +863,6 @@ class Broker:
         # From here on it is neither woken nor told anything.
         session.asleep = False
         session.held = None
-        self.reset_abilities(now, session)
         for job in list(session.listening.values()):
             assert job.listeners is not None
             others = [listener for listener in job.listeners if listener is not session]
@@ -856,12 +870,15 @@ class Broker:
             if not others and not job.obligation and job.state != RUNNING:
                 self.end(job)
         session.listening = {}
+        # After that, or it would hear of jobs that fail because it left.
+        self.reset_abilities(now, session)
 
     def tick(self, now: float) -> None:
         """Do what has become due."""
         while self.delayed and self.delayed[0][0] <= now:
             _, _, job = heappop(self.delayed)
             if job.state == DELAYED:
+                self.postponed -= 1
                 self.enqueue(now, job)
         while self.deadlines and self.deadlines[0][0] <= now:
             deadline, _, job = heappop(self.deadlines)
@@ -925,7 +942,7 @@ class Broker:
         A worker that has it is not stopped, but nobody waits for it any more:
         its unique key is free, and should the worker die, nobody runs it again.
         """
-        job = self.find_job(handle)
+        job = self.jobs.get(handle)
         if job is None:
             return NO_SUCH_JOB
         if job.state != RUNNING:
@@ -983,9 +1000,17 @@ class Broker:
                     return
                 if effect.refusal:
                     effect = Error(number, _QUEUE_ERROR, effect.refusal)
+            elif isinstance(effect, AssignJob) and effect.is_stale():
+                effect = NoJob(number)
             held.popleft()
             self.effects.append(effect)
         session.held = None
+
+
+def until_nul(name: bytes) -> bytes:
+    """Return a handle or unique key without its end: some libraries send a NUL behind it."""
+    end = name.find(b"\0")
+    return name if end < 0 else name[:end]
 
 
 __all__ = ["DONE", "FUNCTION_IN_USE", "NO_SUCH_FUNCTION", "NO_SUCH_JOB", "Broker"]

@@ -98,14 +98,28 @@ class JobCreated(SessionEffect):
 
 
 class AssignJob(SessionEffect):
-    """The worker has the job; ``form`` says how much it wants to hear of it."""
+    """
+    The worker has the job; ``form`` says how much it wants to hear of it.
 
-    __slots__ = ("form", "job")
+    Attributes:
+        attempt: How often the job had come back when it was assigned.
+
+    """
+
+    __slots__ = ("attempt", "form", "job")
 
     def __init__(self, session: int, job: Job, form: int) -> None:
         self.session = session
         self.job = job
         self.form = form
+        self.attempt = job.attempts
+
+    def is_stale(self) -> bool:
+        """Return whether the worker lost the job again before it heard of it."""
+        job = self.job
+        return (
+            job.worker is None or job.worker.number != self.session or job.attempts != self.attempt
+        )
 
 
 class NoJob(SessionEffect):

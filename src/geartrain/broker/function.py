@@ -50,17 +50,25 @@ class WaitingLine:
         """Take the first job out; there has to be one."""
         assert self.jobs is not None
         self.count -= 1
-        while True:
+        job = self.jobs.popleft()
+        while job.state != WAITING:
             job = self.jobs.popleft()
-            if job.state == WAITING:
-                return job
+        if len(self.jobs) > self.count:
+            self.sweep()
+        return job
 
     def leave(self) -> None:
         """A job of this line has just ended."""
-        assert self.jobs is not None
         self.count -= 1
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Throw ended jobs out, all of them once nobody waits."""
+        assert self.jobs is not None
         ended = len(self.jobs) - self.count
-        if ended > _SWEEP_FROM and ended > self.count:
+        if self.count == 0:
+            self.jobs = None
+        elif ended > _SWEEP_FROM and ended > self.count:
             self.jobs = deque([job for job in self.jobs if job.state != ENDED])
 
 
