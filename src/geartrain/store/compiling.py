@@ -1,0 +1,119 @@
+"""
+Compiles the mapper's statements from the tables, for one database.
+
+``python -m geartrain.store.compiling`` writes down SQLite's in
+``sqlite_statements.py``, because importing SQLAlchemy takes 0.3 s and 27 MB, more
+than all else a server needs to start, and SQLite is where it starts by default. A
+test keeps that file equal to what this one compiles.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import wrap
+
+from sqlalchemy import Dialect, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql import ClauseElement, Insert
+
+from geartrain.store.statements import Statements
+from geartrain.store.tables import generation, jobs, metadata, version
+
+__all__ = ["compile_statements"]
+
+# The newest of migrations/versions.
+HEAD = "0001"
+
+
+def compile_statements(dialect: Dialect) -> Statements:
+    """
+    Return the statements for a database.
+
+    Args:
+        dialect: With the driver's positional style of parameters.
+
+    """
+
+    def text(statement: ClauseElement) -> str:
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        return " ".join(str(compiled).split())
+
+    number = jobs.c.number
+    add, row, add_end = parted(text(add_statement(dialect)), " VALUES ")
+    forget, mark, _ = parted(text(delete(jobs).where(number.in_([0]))), " IN ")
+    return Statements(
+        add=add,
+        add_row=row,
+        add_end=add_end,
+        forget=forget + "(",
+        mark=mark[1:-1],
+        keep_attempts=text(
+            update(jobs).values(attempts=bindparam("kept")).where(number == bindparam("job"))
+        ),
+        forget_refused=text(
+            delete(jobs).where(number == bindparam("job"), jobs.c.handle == bindparam("name"))
+        ),
+        handle=text(select(jobs.c.handle).where(number == bindparam("job"))),
+        replay=text(select(jobs).order_by(number)),
+        highest=text(select(func.max(number)).where(number < bindparam("end"))),
+        generation=text(select(generation.c.started)),
+        forget_generation=text(delete(generation)),
+        keep_generation=text(insert(generation).values(started=bindparam("started"))),
+        create=(
+            *(text(CreateTable(table)) for table in metadata.sorted_tables),
+            f"INSERT INTO {version.name} (version_num) VALUES ('{HEAD}')",
+        ),
+    )
+
+
+def add_statement(dialect: Dialect) -> Insert:
+    """Return the insert of one job that leaves a job alone which is there already."""
+    if dialect.name == "sqlite":
+        return sqlite.insert(jobs).on_conflict_do_nothing(index_elements=[jobs.c.number])
+    if dialect.name == "postgresql":
+        return postgresql.insert(jobs).on_conflict_do_nothing(index_elements=[jobs.c.number])
+    # INSERT IGNORE would also ignore a workload that is cut off.
+    return mysql.insert(jobs).on_duplicate_key_update(number=jobs.c.number)
+
+
+def parted(text: str, keyword: str) -> tuple[str, str, str]:
+    """Return what comes before the brackets behind a keyword, the brackets, and the rest."""
+    start, _, rest = text.partition(f"{keyword}(")
+    values, closed, end = rest.partition(")")
+    assert closed, f"no brackets behind {keyword!r} in {text!r}"
+    return start + keyword, f"({values})", end
+
+
+def written(statements: Statements) -> str:
+    """Return the source of a module that holds the statements."""
+    lines = [
+        '"""SQLite\'s statements, as ``python -m geartrain.store.compiling`` wrote them down."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        "from typing import Final",
+        "",
+        "from geartrain.store.statements import Statements",
+        "",
+        f'HEAD: Final = "{HEAD}"',
+        "STATEMENTS: Final = Statements(",
+    ]
+    for name, value in vars(statements).items():
+        if isinstance(value, tuple):
+            lines += [f"    {name}=(", *(f"{quoted(text)}," for text in value), "    ),"]
+        else:
+            lines.append(f"    {name}={quoted(value)},")
+    return "\n".join([*lines, ")", ""])
+
+
+def quoted(text: str) -> str:
+    """Return a string literal, in brackets and on several lines where it is long."""
+    lines = wrap(text, 84, drop_whitespace=False)
+    literals = [f'"{line}"' for line in lines]
+    return literals[0] if len(literals) == 1 else "(\n        " + "\n        ".join(literals) + ")"
+
+
+if __name__ == "__main__":
+    here = Path(__file__).with_name("sqlite_statements.py")
+    here.write_text(written(compile_statements(sqlite.dialect(paramstyle="qmark"))))

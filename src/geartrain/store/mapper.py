@@ -1,0 +1,193 @@
+"""
+Jobs to rows and back, the same for every relational database.
+
+A mapper is given a driver's cursor and sends it the statements that were
+compiled for its database. It opens, begins and commits nothing: what belongs to
+one transaction is the store's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+from geartrain.broker.job import Job
+from geartrain.errors import StoreDamaged
+from geartrain.store.queue_store import Damaged
+from geartrain.store.rows import read_row, row_of
+from geartrain.store.statements import Statements
+
+__all__ = ["GENERATION_BITS", "Cursor", "SqlMapper", "Step"]
+
+# A job's number is its generation and, in these many bits, its number within it.
+GENERATION_BITS: Final = 40
+# So that a number fits 63 bits.
+MAX_GENERATION: Final = 2**23 - 1
+# A row whose number is further ahead than this many restarts was written by nobody's server;
+# it may not use up the generations that are left.
+LEAP: Final = 2**20
+# Rows in one statement. A driver gives the interpreter away with every statement, and has to
+# wait for it while the event loop is busy: 250 rows cost 17 ms one by one and 4 ms like this.
+# Few sizes, because a statement of a new size has to be parsed, which takes longer than to run.
+SIZES: Final = (512, 64, 8, 1)
+# Larger workloads go one by one: a driver copies all parameters of a statement first.
+LARGE: Final = 64 * 1024
+# Rows read at once.
+PAGE: Final = 1000
+
+# A statement, its parameters, and the jobs it adds, if any.
+Step = tuple[str, list[object], Sequence[Job]]
+
+
+class Cursor(Protocol):
+    """What is asked of a driver's cursor."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that the last statement changed."""
+
+    def execute(self, statement: str, parameters: Sequence[object] = ..., /) -> object:
+        """Run one statement."""
+
+    def fetchmany(self, size: int = ..., /) -> Sequence[Sequence[object]]:
+        """Return the next rows, none at the end."""
+
+    def fetchall(self) -> Sequence[Sequence[object]]:
+        """Return all rows that are left."""
+
+
+class SqlMapper:
+    """
+    Maps jobs to rows of one database.
+
+    Args:
+        statements: What was compiled for it.
+
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        self.statements = statements
+        self._add = {
+            size: statements.add + ", ".join([statements.add_row] * size) + statements.add_end
+            for size in SIZES
+        }
+        self._forget = {
+            size: statements.forget + ", ".join([statements.mark] * size) + ")" for size in SIZES
+        }
+
+    # Writing.
+
+    def steps(
+        self,
+        adds: Sequence[Job],
+        updates: Sequence[tuple[int, int]],
+        dones: Sequence[int],
+    ) -> list[Step]:
+        """Return what a commit has to run, in this order and as one transaction."""
+        steps = self.add_steps(adds)
+        for number, attempts in updates:
+            steps.append((self.statements.keep_attempts, [attempts, number], ()))
+        if dones:
+            steps += self.forget_steps(dones)
+        return steps
+
+    def add_steps(self, jobs: Sequence[Job]) -> list[Step]:
+        """Return the statements that add jobs."""
+        small = [job for job in jobs if len(job.workload) <= LARGE]
+        steps: list[Step] = []
+        if len(small) < len(jobs):
+            large = [job for job in jobs if len(job.workload) > LARGE]
+            steps += [(self._add[1], [*row_of(job)], (job,)) for job in large]
+        start = 0
+        for size in SIZES:
+            while start + size <= len(small):
+                some = small[start : start + size]
+                parameters: list[object] = []
+                for job in some:
+                    parameters += row_of(job)
+                steps.append((self._add[size], parameters, some))
+                start += size
+        return steps
+
+    def forget_steps(self, numbers: Sequence[int]) -> list[Step]:
+        """Return the statements that remove jobs; a number named twice does no harm."""
+        steps: list[Step] = []
+        for start in range(0, len(numbers), SIZES[0]):
+            some: list[object] = [*numbers[start : start + SIZES[0]]]
+            size = next(size for size in reversed(SIZES) if size >= len(some))
+            steps.append((self._forget[size], some + some[-1:] * (size - len(some)), ()))
+        return steps
+
+    def run(self, cursor: Cursor, steps: Sequence[Step]) -> None:
+        """
+        Run the steps of one commit.
+
+        Raises StoreDamaged when the number of a job that is to be added is
+        taken by another: it would not be stored, and may not be acknowledged.
+        """
+        for statement, parameters, jobs in steps:
+            cursor.execute(statement, parameters)
+            if jobs and cursor.rowcount != len(jobs):
+                for job in jobs:
+                    self.check_present(cursor, job)
+
+    def check_present(self, cursor: Cursor, job: Job) -> None:
+        """Raise StoreDamaged unless the store has this job under its number."""
+        cursor.execute(self.statements.handle, (job.number,))
+        if [row[0] for row in cursor.fetchall()] != [job.handle]:
+            raise StoreDamaged(
+                f"number {job.number} is taken in the store, so the job "
+                f"{job.handle.decode('ascii', 'backslashreplace')} can't be kept: "
+                "find out what else writes to the store"
+            )
+
+    # Reading.
+
+    def replay(self, cursor: Cursor) -> Iterator[Job | Damaged]:
+        """Yield every job in the order of numbers, and every row that is none."""
+        handles: set[bytes] = set()
+        cursor.execute(self.statements.replay)
+        while rows := cursor.fetchmany(PAGE):
+            for row in rows:
+                job = read_row(row)
+                if isinstance(job, Job):
+                    # A handle has to name one job; a copied row would share it.
+                    if job.handle in handles:
+                        job = Damaged(f"number {job.number}", f"handle {job.handle!r} is taken")
+                    else:
+                        handles.add(job.handle)
+                yield job
+
+    # Generations.
+
+    def start_generation(self, cursor: Cursor, started: int) -> int:
+        """
+        Return the next generation, and write down that it was started.
+
+        Args:
+            cursor: Within a transaction that nobody else can write in.
+            started: One that is known to have been started, from elsewhere; 0 for none.
+
+        """
+        generation = max(started, self.last_generation(cursor)) + 1
+        limit = (generation + LEAP) << GENERATION_BITS
+        cursor.execute(self.statements.highest, (limit,))
+        for (highest,) in cursor.fetchall():
+            if isinstance(highest, int):
+                generation = max(generation, (highest >> GENERATION_BITS) + 1)
+        if generation > MAX_GENERATION:
+            raise StoreDamaged(
+                f"the store has used up its {MAX_GENERATION} generations: "
+                "the count in geartrain_generation is wrong"
+            )
+        cursor.execute(self.statements.forget_generation)
+        cursor.execute(self.statements.keep_generation, (generation,))
+        return generation
+
+    def last_generation(self, cursor: Cursor) -> int:
+        """Return the last generation that the store knows of, 0 for none."""
+        cursor.execute(self.statements.generation)
+        counts = [row[0] for row in cursor.fetchall()]
+        return max(
+            (n for n in counts if isinstance(n, int) and 0 <= n <= MAX_GENERATION), default=0
+        )

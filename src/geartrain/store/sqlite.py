@@ -1,0 +1,437 @@
+"""
+The embedded store: one SQLite file, nothing to install.
+
+A commit has returned when the write-ahead log is synced (``synchronous=FULL``),
+so what was acknowledged survives kill -9 and power cuts. Whatever goes wrong
+with the disk refuses the commit at hand and heals with a later one; a file
+that can't be read is left as it is, and the store doesn't open.
+
+The driver is used without SQLAlchemy: the statements were compiled beforehand,
+and a database that is up to date needs no migration.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from time import time
+from typing import Final
+from urllib.parse import quote
+
+from geartrain.broker.job import Job
+from geartrain.errors import StoreDamaged, StoreError, StoreUnavailable, UsageError
+from geartrain.store.gearmand_table import (
+    Imported,
+    check_table,
+    import_table,
+    is_gearmands,
+    offer_view,
+)
+from geartrain.store.lock import StoreLock
+from geartrain.store.mapper import SqlMapper, Step
+from geartrain.store.queue_store import Damaged
+from geartrain.store.rows import MAX_HANDLE
+from geartrain.store.sqlite_statements import HEAD, STATEMENTS
+
+__all__ = ["SqliteStore"]
+
+# How long a commit waits for another program that writes, in seconds. Two waits in a row
+# still refuse within a second.
+PATIENCE: Final = 0.4
+# The largest row SQLite has, in bytes, less what the other columns may take.
+MAX_WORKLOAD: Final = 1_000_000_000 - 300_000
+# Digits of the largest import and the separator, behind the prefix of a handle.
+ROOM: Final = 12
+# Multi-row statements have up to 5,120 parameters.
+OLDEST: Final = (3, 32, 0)
+
+# What SQLite says when it can't write or read now; any other error is about what is there.
+PASSING: Final = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    )
+)
+LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+# What a person can do about a damaged file.
+WAY_OUT: Final = (
+    "It was left as it is: put a backup in its place, save what can be read with the sqlite3 "
+    "command .recover, or move it away to start with an empty queue"
+)
+
+
+class SqliteStore:
+    """
+    A queue store in one file.
+
+    Its methods may be called from different threads, one at a time.
+
+    Args:
+        path: The file; created where there is none.
+        handle_prefix: Start of the handles of jobs imported from gearmand, as the broker's.
+        table: Where gearmand's table is looked for, and a view like it is offered.
+
+    Attributes:
+        path: The file, absolute and without links.
+        imported: What ``open`` took over from gearmand's table, None if there was none.
+
+    """
+
+    def __init__(self, path: str, *, handle_prefix: bytes, table: str = "gearman_queue") -> None:
+        check_table(table)
+        if len(handle_prefix) > MAX_HANDLE - ROOM:
+            raise UsageError(
+                f"the handle prefix is longer than {MAX_HANDLE - ROOM} bytes: {handle_prefix!r}"
+            )
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise UsageError(f"SQLite {sqlite3.sqlite_version} is too old: 3.32 is needed")
+        self.path = os.path.realpath(path)
+        self.handle_prefix = handle_prefix
+        self.table = table
+        self.imported: Imported | None = None
+        self._mapper = SqlMapper(STATEMENTS)
+        self._lock = StoreLock(self.path)
+        self._connection: sqlite3.Connection | None = None
+        self._generation = 0
+        # Device and inode of the file that was opened.
+        self._identity = (0, 0)
+        # Numbers and handles of a commit that failed after it began. The disk may have it.
+        self._refused: list[tuple[int, bytes]] = []
+
+    @property
+    def durable(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def name(self) -> str:
+        """The store's URL."""
+        return f"sqlite:///{self.path}"
+
+    # Opening.
+
+    def open(self) -> int:
+        """
+        Create, migrate or import where needed, and start a generation.
+
+        Raises:
+            UsageError: The path can't be used, or another server uses it.
+            StoreUnavailable: The file is locked by another program, or the disk is full.
+            StoreDamaged: What is there is not, or no longer, this server's database.
+
+        """
+        check_directory(self.path)
+        self._lock.acquire()
+        try:
+            check_file(self.path, self._lock.generation)
+            self._generation = self._start()
+        except (sqlite3.Error, MemoryError) as error:
+            self.close()
+            raise translated(error, self.path) from error
+        except BaseException:
+            self.close()
+            raise
+        self._lock.remember(self._generation)
+        return self._generation
+
+    def _start(self) -> int:
+        """Bring the database up to date, and start a generation."""
+        connection = self._connect()
+        revision = self._revision(connection)
+        if revision not in ("", HEAD):
+            self._drop()
+            self._migrate()
+            connection = self._connect()
+        connection.execute("BEGIN IMMEDIATE")
+        if not revision:
+            for statement in STATEMENTS.create:
+                connection.execute(statement)
+        generation, imported = self._import(connection)
+        offer_view(connection, self.table)
+        connection.execute("COMMIT")
+        self.imported = imported
+        # From here on the tables and the generation are in the file itself, whatever may
+        # happen to the log.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._identity = identity(self.path)
+        return generation
+
+    def _revision(self, connection: sqlite3.Connection) -> str:
+        """Return the revision of the database's tables, empty where there are none."""
+        found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = {bytes(name) for (name,) in found}
+        if b"geartrain_version" in tables:
+            versions = connection.execute("SELECT version_num FROM geartrain_version").fetchall()
+            if len(versions) == 1:
+                return str(bytes(versions[0][0]), "utf-8", "replace")
+        elif not any(name.startswith(b"geartrain_") for name in tables):
+            if not tables and self._lock.generation:
+                raise StoreDamaged(emptied(self.path, self._lock.generation))
+            return ""
+        raise StoreDamaged(f"{self.path} lacks the revision of its tables. {WAY_OUT}")
+
+    def _migrate(self) -> None:
+        """Bring tables of an earlier release up to date, all of it or nothing."""
+        from sqlalchemy import NullPool, create_engine
+        from sqlalchemy.exc import DBAPIError
+
+        from geartrain.store.migrations import upgrade
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                upgrade(connection)
+                connection.commit()
+        except DBAPIError as error:
+            raise error.orig or error from error
+
+    def _import(self, connection: sqlite3.Connection) -> tuple[int, Imported | None]:
+        """Start a generation; before that, import gearmand's table, which takes one too."""
+        cursor = connection.cursor()
+        generation = self._mapper.start_generation(cursor, self._lock.generation)
+        if not is_gearmands(connection, self.table):
+            return generation, None
+        imported = import_table(
+            connection,
+            self._mapper,
+            self.table,
+            generation=generation,
+            handle_prefix=self.handle_prefix,
+            now=time(),
+        )
+        return self._mapper.start_generation(cursor, generation), imported
+
+    # Serving.
+
+    def replay(self) -> Iterator[Job | Damaged]:
+        """Yield every job added and not done in the order of numbers, and rows that are none."""
+        try:
+            yield from self._mapper.replay(self._connected().cursor())
+        except (sqlite3.Error, MemoryError) as error:
+            raise translated(error, self.path) from error
+
+    def commit(
+        self,
+        adds: Sequence[Job],
+        updates: Sequence[tuple[int, int]],
+        dones: Sequence[int],
+    ) -> None:
+        """Make all of it durable in one transaction, or none of it; see ``QueueStore``."""
+        refuse_large(adds)
+        steps = self._mapper.steps(adds, updates, dones)
+        if not steps:
+            return
+        try:
+            connection = self._connected()
+            self._forget_refused(connection)
+            self._run(connection, steps, adds)
+        except (sqlite3.Error, MemoryError) as error:
+            raise translated(error, self.path) from error
+
+    def close(self) -> None:
+        """Release the file and its lock. Safe to call twice."""
+        if self._refused:
+            with suppress(sqlite3.Error, MemoryError, StoreError):
+                self._forget_refused(self._connected())
+        self._drop()
+        self._lock.release()
+
+    # The connection.
+
+    def _connect(self) -> sqlite3.Connection:
+        # Never creates the file: one that is missing after the start is no new store.
+        connection = sqlite3.connect(
+            f"file:{quote(self.path)}?mode=rw",
+            uri=True,
+            timeout=PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        # Text is told from binary, and is never decoded: a row may hold anything.
+        connection.text_factory = bytearray
+        # Page size, cache and the moment of checkpoints are SQLite's own: others were measured
+        # and made no difference.
+        ((mode,),) = connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        if mode != b"wal":
+            raise UsageError(
+                f"SQLite can't keep a write-ahead log beside {self.path}: "
+                "put the store on a local file system"
+            )
+        connection.execute("PRAGMA synchronous = FULL")
+        # What the schema may call is not for others to choose.
+        connection.execute("PRAGMA trusted_schema = OFF")
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return the connection, a new one after a failure."""
+        # SQLite would go on writing to a file that was removed, where nobody finds it again.
+        if identity(self.path) != self._identity:
+            raise StoreUnavailable(
+                f"{self.path} is not the file that this server opened: put that one back, "
+                "or restart the server to use this one"
+            )
+        connection = self._connection
+        if connection is None:
+            connection = self._connect()
+            if self._mapper.last_generation(connection.cursor()) != self._generation:
+                self._drop()
+                raise StoreUnavailable(f"{self.path} was replaced by another: restart the server")
+        return connection
+
+    def _drop(self) -> None:
+        """Close the connection, which undoes what was not committed."""
+        connection = self._connection
+        self._connection = None
+        if connection is not None:
+            connection.close()
+
+    def _run(
+        self, connection: sqlite3.Connection, steps: Sequence[Step], adds: Sequence[Job]
+    ) -> None:
+        """Run the steps as one transaction."""
+        # A single statement is a transaction by itself, and spares two waits for the interpreter.
+        single = len(steps) == 1
+        try:
+            if not single:
+                connection.execute("BEGIN IMMEDIATE")
+            self._mapper.run(connection.cursor(), steps)
+            if not single:
+                connection.execute("COMMIT")
+        except BaseException as error:
+            if not is_locked(error):
+                self._refused = [(job.number, job.handle) for job in adds]
+            self._drop()
+            raise
+
+    def _forget_refused(self, connection: sqlite3.Connection) -> None:
+        """
+        Remove what a failed commit may have left, for its jobs were refused.
+
+        A commit whose sync failed can still be in the log, and a new connection
+        would find it there.
+        """
+        if not self._refused:
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(STATEMENTS.forget_refused, self._refused)
+            connection.execute("COMMIT")
+        except BaseException:
+            self._drop()
+            raise
+        self._refused = []
+
+
+def check_directory(path: str) -> None:
+    """Raise UsageError unless the directory of a store is there and may be written to."""
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        raise UsageError(
+            f"the store's directory {directory} does not exist: create it, or choose another"
+        )
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"the store's directory {directory} can't be written to by this user: "
+            "change its owner, or choose another"
+        )
+
+
+def check_file(path: str, generation: int) -> None:
+    """
+    Make sure there is a file that SQLite may open, and that it was not emptied.
+
+    Args:
+        path: The store's file; created, for its owner and group, when missing.
+        generation: How often the store was started before, as far as is known.
+
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"{path} is not a file: choose another path for the store")
+    size = os.path.getsize(path) if os.path.exists(path) else -1
+    if size <= 0:
+        # SQLite would delete the log of an empty file.
+        for log in (f"{path}-wal", f"{path}-journal"):
+            if os.path.exists(log) and os.path.getsize(log):
+                raise StoreDamaged(
+                    f"{path} is {'empty' if size == 0 else 'missing'} while its log {log} is not: "
+                    "put the file back, or move the log away to start with an empty queue"
+                )
+        if size == 0 and generation:
+            raise StoreDamaged(emptied(path, generation))
+    if size == -1:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o640))
+    elif not os.access(path, os.R_OK | os.W_OK):
+        raise UsageError(f"{path} can't be written to by this user: change its owner or its mode")
+
+
+def emptied(path: str, generation: int) -> str:
+    """Return what to say of a store that was started before and holds nothing at all."""
+    return (
+        f"{path} is empty although it was started {generation} times before: "
+        "put a backup in its place, or remove it to start with an empty queue"
+    )
+
+
+def identity(path: str) -> tuple[int, int]:
+    """Return the device and the inode of a file, zeros when it is missing."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (status.st_dev, status.st_ino)
+
+
+def refuse_large(jobs: Sequence[Job]) -> None:
+    """Raise StoreUnavailable when a workload is larger than a row can be."""
+    for job in jobs:
+        if len(job.workload) > MAX_WORKLOAD:
+            raise StoreUnavailable(
+                f"a workload of {len(job.workload)} bytes is more than SQLite can hold "
+                f"({MAX_WORKLOAD} bytes): lower max_packet"
+            )
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether another program was writing, so that nothing was written."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in LOCKED
+
+
+def translated(error: Exception, path: str) -> Exception:
+    """Return what an error of SQLite's means for the server."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in LOCKED:
+        return StoreUnavailable(f"{path} is locked by another program")
+    if isinstance(error, MemoryError):
+        return StoreUnavailable(f"{path} can't be written: out of memory")
+    if code in PASSING:
+        return StoreUnavailable(f"{path} can't be written: {error}")
+    if code == sqlite3.SQLITE_NOTADB:
+        return StoreDamaged(
+            f"{path} is not an SQLite database: choose another file, or move this one away"
+        )
+    if code:
+        return StoreDamaged(f"{path} is damaged ({error}). {WAY_OUT}")
+    # Not SQLite's, but a mistake in how it is called.
+    return error

@@ -1,0 +1,70 @@
+"""
+The tables of the relational stores, for SQLAlchemy.
+
+Names that clients send are bytes, not text: a function or a unique key may
+hold any byte, and no database may fold its case, trim it or re-encode it.
+
+Importing this file imports SQLAlchemy, which takes longer than everything else
+a server does to start. Only ``compiling`` and the migrations do it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+)
+
+from geartrain.store.rows import MAX_HANDLE
+
+__all__ = ["generation", "jobs", "metadata", "version"]
+
+metadata = MetaData()
+
+# Lengths choose MySQL's types: a function's name may be 64 KiB, which is one byte too many
+# for its BLOB. Others ignore them.
+jobs = Table(
+    "geartrain_jobs",
+    metadata,
+    # SQLite keeps a table in the order of an INTEGER key and of no other.
+    Column(
+        "number",
+        BigInteger().with_variant(Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    # Without an index: nothing asks a store for a handle, and one would cost a third of the
+    # time of a removal.
+    Column("handle", LargeBinary(MAX_HANDLE), nullable=False),
+    Column("function_name", LargeBinary(2**24 - 1), nullable=False),
+    Column("unique_key", LargeBinary(2**24 - 1), nullable=False),
+    Column("workload", LargeBinary(2**32 - 1), nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("reducer", LargeBinary(2**24 - 1), nullable=False),
+    Column("submitted", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+)
+
+# One row: how many generations were started.
+generation = Table(
+    "geartrain_generation",
+    metadata,
+    Column("started", BigInteger, nullable=False),
+)
+
+# Alembic's own, here so that a new database can be created without Alembic.
+version = Table(
+    "geartrain_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="geartrain_version_pkc"),
+)

@@ -1,0 +1,80 @@
+"""
+Which store a URL names. The stores' own files are imported when one is named.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Final
+
+from geartrain.errors import UsageError
+from geartrain.store.queue_store import QueueStore
+
+__all__ = ["open_store"]
+
+KNOWN: Final = ("memory", "sqlite")
+PLANNED: Final = (
+    "mariadb",
+    "memcached",
+    "mysql",
+    "postgres",
+    "postgresql",
+    "redis",
+    "rediss",
+    "valkey",
+)
+FORMS: Final = "memory:, sqlite:///relative.db or sqlite:////absolute.db"
+
+
+def open_store(url: str, *, handle_prefix: bytes, table: str = "gearman_queue") -> QueueStore:
+    """
+    Return the store that a URL names, not connected yet.
+
+    Args:
+        url: ``memory:``, ``sqlite:///relative.db`` or ``sqlite:////absolute.db``.
+        handle_prefix: Start of the handles of jobs that are imported; the broker's.
+        table: Where gearmand's table is looked for, and a view like it is offered.
+
+    Raises:
+        UsageError: The URL names no store. The message says what it may have meant,
+            and repeats nothing of a URL that may hold a password.
+
+    """
+    scheme, colon, rest = url.partition(":")
+    name = scheme.lower().partition("+")[0]
+    if colon and name == "memory" and rest in ("", "//"):
+        from geartrain.store.memory import MemoryStore
+
+        return MemoryStore()
+    if colon and name == "sqlite":
+        from geartrain.store.sqlite import SqliteStore
+
+        return SqliteStore(sqlite_path(rest), handle_prefix=handle_prefix, table=table)
+    if name in PLANNED:
+        raise UsageError(f"there is no {name} store yet; use {FORMS}")
+    raise UsageError(unknown(name, url))
+
+
+def sqlite_path(rest: str) -> str:
+    """Return the path from what follows ``sqlite:``; taken as it is, without escapes."""
+    path = rest.removeprefix("///")
+    if path in ("", "/", "//", ":memory:"):
+        raise UsageError(
+            "the store URL names no file: say sqlite:///geartrain.db, or memory: to keep nothing"
+        )
+    if path == rest:
+        meant = rest.removeprefix("//")
+        raise UsageError(f"sqlite:{rest} lacks a slash: did you mean sqlite:///{meant}?")
+    if "?" in path:
+        raise UsageError(f"a sqlite URL has no parameters: leave out the ? and the rest of {path}")
+    return path
+
+
+def unknown(name: str, url: str) -> str:
+    """Return what to do about a URL of no known store."""
+    meant = get_close_matches(name, KNOWN + PLANNED, 1)
+    if meant:
+        return f"no store is called {name!r}: did you mean {meant[0]}:? There are {FORMS}"
+    if "@" not in url and "://" not in url:
+        return f"a store is named by a URL: did you mean sqlite:///{url}?"
+    return f"no store is called {name!r}: use {FORMS}"
