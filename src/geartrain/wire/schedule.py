@@ -18,6 +18,7 @@ _WRONG: Final = -2
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
+_SHORTEST_MONTH: Final = 28
 # Any date that exists comes again within eight years (February 29 around 2100); a date on a
 # given day of the week within forty.
 _HORIZON_DAYS: Final = 40 * 366
@@ -35,13 +36,16 @@ def next_minute(
     if _WRONG in fields:
         return -1
     start = now - now % _MINUTE + _MINUTE
-    first_day = start // _DAY
-    for days in range(first_day, first_day + _HORIZON_DAYS):
-        if not _day_fits(days, fields[2], fields[3], fields[4]):
-            continue
-        second = _first_time(start - days * _DAY, fields[0], fields[1])
-        if second >= 0:
-            return days * _DAY + second
+    days = start // _DAY
+    horizon = days + _HORIZON_DAYS
+    while days < horizon:
+        later = _days_until(days, fields[2], fields[3], fields[4])
+        if later == 0:
+            second = _first_time(start - days * _DAY, fields[0], fields[1])
+            if second >= 0:
+                return days * _DAY + second
+            later = 1
+        days += later
     return -1
 
 
@@ -54,14 +58,24 @@ def _field(index: int, text: bytes) -> int:
     return value if _LOWEST[index] <= value <= _HIGHEST[index] else _WRONG
 
 
-def _day_fits(days: int, day: int, month: int, weekday: int) -> bool:
+def _days_until(days: int, day: int, month: int, weekday: int) -> int:
+    """
+    Return 0 where the day fits, else after how many days to look again.
+
+    Days are skipped as far as every month has them: a date that does not exist
+    must not take the server thousands of steps to find out.
+    """
+    if day != _ANY or month != _ANY:
+        this_month, this_day = _month_and_day(days)
+        to_next_month = max(1, _SHORTEST_MONTH + 1 - this_day)
+        if month not in (_ANY, this_month):
+            return to_next_month + ((month - this_month) % 12 - 1) * _SHORTEST_MONTH
+        if day != _ANY and this_day > day:
+            return to_next_month
+        if this_day < day:
+            return day - this_day
     # 1970-01-01 was a Thursday, which is 3 when Monday is 0.
-    if weekday not in (_ANY, (days + 3) % 7):
-        return False
-    if day == _ANY and month == _ANY:
-        return True
-    this_month, this_day = _month_and_day(days)
-    return day in (_ANY, this_day) and month in (_ANY, this_month)
+    return 0 if weekday in (_ANY, (days + 3) % 7) else 1
 
 
 def _month_and_day(days: int) -> tuple[int, int]:
