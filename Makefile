@@ -11,6 +11,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	then echo $$name; break; fi; done)
 
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := $(shell find src -name '*.py' -o -name '*.mako' -o -name py.typed) setup.py pyproject.toml
 ROUNDS ?= 100
 SECONDS_OF_FUZZ ?= 600
@@ -98,16 +99,17 @@ clean: ## Remove what was built, and .venv.
 .venv/.packages: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed, and none was found" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade 'setuptools>=77' wheel 'mypy>=2.4' 'librt>=0.16'
+	@$(PIP) install -q --upgrade 'setuptools>=77' wheel 'mypy>=2.4' 'librt>=0.16'
 	@touch $@
 
 .venv/.installed: .venv/.packages $(SOURCES)
-	@rm -rf build
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --force-reinstall --no-deps .
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation .
+	@rm -rf build/wheel build/lib* build/bdist*
+	@$(PIP) wheel -q --no-build-isolation --no-deps -w build/wheel .
+	@$(PIP) install -q --force-reinstall --no-deps build/wheel/*.whl
+	@$(PIP) install -q build/wheel/*.whl
 	@$(BIN)/geartrain version
 	@touch $@
 
 .venv/.developer: .venv/.installed
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation '.[dev]'
+	@$(PIP) install -q "$$(echo build/wheel/*.whl)[dev]"
 	@touch $@

@@ -82,9 +82,8 @@ def serve(
     """Run a job server."""
     from geartrain.server.configuration import check, load_settings
     from geartrain.server.running import run_server
-    from geartrain.server.server import JobServer
+    from geartrain.server.server import new_server
     from geartrain.server.settings import Settings
-    from geartrain.store.url import open_store
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
@@ -99,14 +98,13 @@ def serve(
     if store:
         settings.store = store
     check(settings)
-    queue_store = open_store(settings.store)
-    server = JobServer(settings, queue_store)
+    server = new_server(settings)
 
     def ready() -> None:
         names = ", ".join(server.addresses())
         kind = "compiled" if is_compiled() else "pure Python"
         print(f"geartrain {__version__} ({kind}) listens on {names}", file=sys.stderr)
-        print(f"jobs are kept in {queue_store.name}", file=sys.stderr)
+        print(f"jobs are kept in {server.store.name}", file=sys.stderr)
         print("ready", file=sys.stderr, flush=True)
 
     run_server(server, ready=ready)

@@ -29,6 +29,7 @@ from geartrain.server.listener import is_beyond_loopback, name_of, open_listener
 from geartrain.server.settings import Settings
 from geartrain.server.text_commands import TextCommands
 from geartrain.store.queue_store import Damaged, QueueStore
+from geartrain.store.url import open_store
 
 logger = logging.getLogger("geartrain.server")
 
@@ -58,6 +59,7 @@ class JobServer:
     Args:
         settings: What is set.
         store: The queue store, not yet open.
+        handle_prefix: Start of handles, as ``new_handle_prefix`` returns it; never used before.
         verbosity: What the text command ``verbose`` answers.
         clock: Returns seconds since 1970.
 
@@ -67,6 +69,7 @@ class JobServer:
         self,
         settings: Settings,
         store: QueueStore,
+        handle_prefix: bytes | None = None,
         verbosity: str = "INFO",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -74,7 +77,7 @@ class JobServer:
         self.store = store
         self.verbosity = verbosity
         self.clock = clock
-        self.handle_prefix = new_handle_prefix(settings.handle_prefix)
+        self.handle_prefix = handle_prefix or new_handle_prefix(settings.handle_prefix)
         self.connections: dict[int, Connection] = {}
         self.connection_count = 0
         self.watched: set[Connection] = set()
@@ -376,6 +379,13 @@ class JobServer:
             self.stop_when_empty()
         else:
             self.stop()
+
+
+def new_server(settings: Settings, verbosity: str = "INFO") -> JobServer:
+    """Return a server with the store that its settings name; raises UsageError."""
+    prefix = new_handle_prefix(settings.handle_prefix)
+    store = open_store(settings.store, handle_prefix=prefix, table=settings.store_table)
+    return JobServer(settings, store, prefix, verbosity)
 
 
 def new_handle_prefix(wanted: str) -> bytes:
