@@ -1,0 +1,31 @@
+"""
+The long form: ``python -m tests.faults --rounds 1000 --server gearmand``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.killing import kill_again_and_again
+
+
+def main() -> int:
+    """Run, print the account, and return 1 where a promise is broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=100, help="servers to kill (100)")
+    parser.add_argument("--server", default="geartrain", help="geartrain or gearmand (geartrain)")
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    args = parser.parse_args()
+    print(f"seed {args.seed}", flush=True)  # noqa: T201
+    with tempfile.TemporaryDirectory() as folder:
+        verdict = kill_again_and_again(args.server, Path(folder), args.rounds, args.seed)
+    print(f"{args.server}: {verdict}")  # noqa: T201
+    return 1 if verdict.lost or verdict.refused_but_run or verdict.unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""
+A job server that can be killed and started again on what it left.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+START_TIMEOUT = 15.0
+
+
+class Server:
+    """
+    One job server after the other, on the same port and the same files.
+
+    Args:
+        program: ``geartrain``, or ``gearmand`` for Debian's.
+        folder: Where its files are.
+
+    """
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self.program = program
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """Return the command line."""
+        database = self.folder / "queue.db"
+        if self.program == "geartrain":
+            own = Path(sys.executable).with_name("geartrain")
+            address = f"127.0.0.1:{self.port}"
+            return [str(own), "serve", "--listen", address, "--store", f"sqlite:///{database}"]
+        found = shutil.which(self.program, path="/usr/sbin:/usr/bin")
+        assert found, f"{self.program} is not installed"
+        return [
+            *(found, "-L", "127.0.0.1", "-p", str(self.port)),
+            *("-q", "libsqlite3", "--libsqlite3-db", str(database)),
+            *("-l", str(self.folder / "log"), "-P", str(self.folder / "pid")),
+        ]
+
+    def start(self) -> None:
+        """Start a server and wait until it accepts."""
+        with (self.folder / "output").open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command(), stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            )
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                output_so_far = (self.folder / "output").read_text(errors="replace")
+                assert self.process.poll() is None, output_so_far
+                assert time.monotonic() < deadline, output_so_far
+                time.sleep(0.01)
+
+    def kill(self) -> None:
+        """Kill the server with SIGKILL; returns when it is gone."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        """End the server, if it runs."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self.process = None
