@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.acceptance.expectations import repaired
 from tests.acceptance.peer import Peers
 
 every_pair = pytest.mark.parametrize(
@@ -42,6 +45,19 @@ def test_a_background_job_crosses_languages(
     job = sleeping.event("job")
     assert job["workload"] == b"later"
     assert submitted.events()[0]["handle"] == job["handle"]
+
+
+@repaired("it sends no more than 1.5 MB/s to a peer on its own machine, so it takes too long")
+@pytest.mark.parametrize(
+    ("client", "worker"),
+    [("php", "perl"), ("perl", "pygearman"), ("node", "perl"), ("pygearman", "node")],
+)
+def test_eight_mebibytes_cross_languages(
+    peers: Peers, client: str, worker: str, function: str, very_large_file: Path
+) -> None:
+    peers.worker(worker, echo=function)
+    result = peers.client(client, "run", function, file=very_large_file).result()
+    assert result == very_large_file.read_bytes()
 
 
 def test_clients_of_all_languages_with_the_same_unique_share_one_job(
