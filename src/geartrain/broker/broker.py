@@ -401,25 +401,28 @@ class Broker:
                 break
         self.tell(session, StatusResult(session.number, name, True, found))
 
-    # The store's answers.
+    # The store's answers; one that was given already is not heard again.
 
     def persisted(self, now: float, job: Job) -> None:
         """Acknowledge a job that is on disk, and let it run."""
         waiting = job.unstored
+        if waiting is None:
+            return
         job.unstored = None
         if job.state == STORING:
             self.enqueue(now, job)
         elif job.state == ENDED:
             job.workload = b""
-        if waiting is not None:
-            for created in waiting:
-                created.waits = False
-            for created in waiting:
-                self.release(created.session)
+        for created in waiting:
+            created.waits = False
+        for created in waiting:
+            self.release(created.session)
 
     def persist_failed(self, job: Job, reason: bytes) -> None:
         """Refuse what the store refused; foreground clients of a job that waits or runs keep it."""
         waiting = job.unstored
+        if waiting is None:
+            return
         job.unstored = None
         refusal = reason or b"The queue store failed"
         if job.state == ENDED:
@@ -433,12 +436,11 @@ class Broker:
                 self.end(job)
             elif job.listeners is None and job.state != RUNNING:
                 self.end(job)
-        if waiting is not None:
-            for created in waiting:
-                created.waits = False
-                created.refusal = refusal
-            for created in waiting:
-                self.release(created.session)
+        for created in waiting:
+            created.waits = False
+            created.refusal = refusal
+        for created in waiting:
+            self.release(created.session)
 
     def restore(self, now: float, job: Job) -> None:
         """Take over a job that an earlier process accepted."""

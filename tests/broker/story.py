@@ -1,0 +1,357 @@
+"""
+The language in which tests speak with a broker: a line per command, a line per effect.
+
+Commands are ``<session> <packet> <arguments> <name=value>``, as in::
+
+    3 can_do resize
+    1 submit_job_bg resize unique=photo-1 workload=a.jpg
+    stored
+
+and effects ``<whom> <- <what>``, as in ``1 <- JOB_CREATED H:t:1`` for a session, ``disk <- add 1``
+for the store and ``log <- gave up H:t:1`` for the log. Whoever is named is connected.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from geartrain.broker.broker import (
+    DONE,
+    FUNCTION_IN_USE,
+    NO_SUCH_FUNCTION,
+    NO_SUCH_JOB,
+    Broker,
+)
+from geartrain.broker.commands import (
+    GRAB_ALL,
+    GRAB_PLAIN,
+    GRAB_UNIQUE,
+    Answer,
+    CancelJob,
+    CanDo,
+    CantDo,
+    Command,
+    Connect,
+    CreateFunction,
+    Disconnect,
+    DropFunction,
+    Echo,
+    GetStatus,
+    GetStatusUnique,
+    GrabJob,
+    Persisted,
+    PersistFailed,
+    PreSleep,
+    ReportFunctions,
+    ReportJobs,
+    ReportWorkers,
+    ResetAbilities,
+    SessionCommand,
+    SetClientId,
+    SetMaxQueue,
+    StopAssigning,
+    SubmitJob,
+    Tick,
+    WantExceptions,
+    WorkComplete,
+    WorkData,
+    WorkException,
+    WorkFail,
+    WorkStatus,
+    WorkWarning,
+)
+from geartrain.broker.effects import (
+    AdminResult,
+    AssignJob,
+    EchoResult,
+    Effect,
+    Error,
+    Forget,
+    FunctionsReport,
+    GaveUp,
+    JobCreated,
+    JobsReport,
+    KeepAttempts,
+    NoJob,
+    Noop,
+    OptionResult,
+    Persist,
+    Reply,
+    SendComplete,
+    SendData,
+    SendException,
+    SendFail,
+    SendReport,
+    SendStatus,
+    SendWarning,
+    SessionEffect,
+    StatusResult,
+    WorkersReport,
+)
+from geartrain.broker.job import HIGH, LOW, NORMAL, Job
+
+# Priority and whether it is a background job.
+SUBMISSIONS = {
+    "submit_job": (NORMAL, False),
+    "submit_job_bg": (NORMAL, True),
+    "submit_job_high": (HIGH, False),
+    "submit_job_high_bg": (HIGH, True),
+    "submit_job_low": (LOW, False),
+    "submit_job_low_bg": (LOW, True),
+    "submit_job_epoch": (NORMAL, True),
+    "submit_reduce_job": (NORMAL, False),
+    "submit_reduce_job_background": (NORMAL, True),
+}
+GRABS = {"grab_job": GRAB_PLAIN, "grab_job_uniq": GRAB_UNIQUE, "grab_job_all": GRAB_ALL}
+REPORTS = {
+    "work_complete": WorkComplete,
+    "work_fail": WorkFail,
+    "work_exception": WorkException,
+    "work_data": WorkData,
+    "work_warning": WorkWarning,
+}
+# Packets and lines without arguments.
+BARE = {
+    "connect": Connect,
+    "disconnect": Disconnect,
+    "pre_sleep": PreSleep,
+    "reset_abilities": ResetAbilities,
+    "status": ReportFunctions,
+    "workers": ReportWorkers,
+    "show_jobs": ReportJobs,
+}
+# Packets and lines with one argument that goes into the command as it is.
+SINGLE = {
+    "cant_do": CantDo,
+    "set_client_id": SetClientId,
+    "option_req": WantExceptions,
+    "echo_req": Echo,
+    "answer": Answer,
+    "get_status": GetStatus,
+    "get_status_unique": GetStatusUnique,
+    "cancel_job": CancelJob,
+    "create_function": CreateFunction,
+}
+OUTCOMES = {
+    DONE: "OK",
+    NO_SUCH_JOB: "UNKNOWN_JOB",
+    NO_SUCH_FUNCTION: "function not found",
+    FUNCTION_IN_USE: "function in use",
+}
+SENT = {
+    SendComplete: "WORK_COMPLETE",
+    SendData: "WORK_DATA",
+    SendException: "WORK_EXCEPTION",
+    SendFail: "WORK_FAIL",
+    SendWarning: "WORK_WARNING",
+}
+
+
+def submission(session: int, name: str, args: list[bytes], named: dict[str, str]) -> SubmitJob:
+    priority, background = SUBMISSIONS[name]
+    return SubmitJob(
+        session,
+        args[0],
+        named.get("unique", "").encode(),
+        named.get("workload", "").encode(),
+        priority,
+        background,
+        int(named.get("at", 0)),
+        named.get("reducer", "").encode(),
+    )
+
+
+def command_of(line: str) -> SessionCommand:
+    """Return the command that a line tells of a session."""
+    number, name, *rest = shlex.split(line)
+    session = int(number)
+    named = dict(word.split("=", 1) for word in rest if "=" in word)
+    args = [word.encode() for word in rest if "=" not in word]
+    if name in SUBMISSIONS:
+        return submission(session, name, args, named)
+    if name in GRABS:
+        return GrabJob(session, GRABS[name])
+    if name in REPORTS:
+        return REPORTS[name](session, *args)
+    if name in BARE:
+        return BARE[name](session)
+    if name in SINGLE:
+        return SINGLE[name](session, *args)
+    if name == "can_do":
+        return CanDo(session, args[0], float(named.get("timeout", 0)))
+    if name == "work_status":
+        return WorkStatus(session, *args)
+    if name == "drop_function":
+        return DropFunction(session, args[0], args[1:] == [b"force"])
+    if name == "maxqueue":
+        high, normal, low = (int(arg) for arg in args[1:])
+        return SetMaxQueue(session, args[0], (high, normal, low))
+    if name == "prioritystatus":
+        return ReportFunctions(session, True)
+    assert name == "show_unique_jobs", f"nobody knows the line {line!r}"
+    return ReportJobs(session, True)
+
+
+def words_of(effect: Effect) -> str:
+    """Return the line that tells of an effect."""
+    if isinstance(effect, SessionEffect):
+        return f"{effect.session} <- {packet_words(effect)}"
+    if isinstance(effect, Persist):
+        return f"disk <- add {effect.job.number}"
+    if isinstance(effect, KeepAttempts):
+        return f"disk <- attempts {effect.number} {effect.attempts}"
+    if isinstance(effect, Forget):
+        return f"disk <- forget {effect.number}"
+    assert isinstance(effect, GaveUp)
+    return f"log <- gave up {effect.job.handle.decode()}"
+
+
+def packet_words(effect: SessionEffect) -> str:
+    """Return what a session is told, by the names of its packets."""
+    if isinstance(effect, SendReport):
+        return joined(SENT[type(effect)], effect.handle, effect.workload)
+    if isinstance(effect, JobCreated):
+        assert not effect.waits, "an answer left before the store had answered"
+        assert not effect.refusal, "a refusal left as JOB_CREATED"
+        return joined("JOB_CREATED", effect.handle)
+    if isinstance(effect, AssignJob):
+        return assignment_words(effect)
+    if isinstance(effect, NoJob):
+        return "NO_JOB"
+    if isinstance(effect, Noop):
+        return "NOOP"
+    if isinstance(effect, Error):
+        return joined("ERROR", effect.code, effect.text)
+    if isinstance(effect, SendStatus):
+        return joined("WORK_STATUS", effect.handle, effect.numerator, effect.denominator)
+    if isinstance(effect, StatusResult):
+        return status_words(effect)
+    if isinstance(effect, OptionResult):
+        return joined("OPTION_RES", effect.option)
+    if isinstance(effect, EchoResult):
+        return joined("ECHO_RES", effect.workload)
+    if isinstance(effect, Reply):
+        return joined("reply", effect.reply)
+    return report_words(effect)
+
+
+def assignment_words(effect: AssignJob) -> str:
+    job = effect.job
+    if effect.form == GRAB_PLAIN:
+        return joined("JOB_ASSIGN", job.handle, job.function, job.workload)
+    if effect.form == GRAB_UNIQUE or not job.reducer:
+        return joined("JOB_ASSIGN_UNIQ", job.handle, job.function, job.unique, job.workload)
+    return joined("JOB_ASSIGN_ALL", job.handle, job.function, job.unique, job.reducer, job.workload)
+
+
+def status_words(effect: StatusResult) -> str:
+    name = "STATUS_RES_UNIQUE" if effect.by_unique else "STATUS_RES"
+    known = "known" if effect.known else "unknown"
+    running = "running" if effect.running else "idle"
+    progress = f"{effect.numerator.decode()}/{effect.denominator.decode()}"
+    return f"{joined(name, effect.name)} {known} {running} {progress} clients={effect.listeners}"
+
+
+def report_words(effect: SessionEffect) -> str:
+    if isinstance(effect, AdminResult):
+        return OUTCOMES[effect.outcome]
+    if isinstance(effect, FunctionsReport):
+        if effect.by_priority:
+            return lines("prioritystatus", [joined(*map(text, row)) for row in effect.rows])
+        return lines("status", [joined(*map(text, row[:4])) for row in effect.rows])
+    if isinstance(effect, WorkersReport):
+        rows = [
+            joined(str(number), client_id or b"-", ":", *functions)
+            for number, client_id, functions in effect.rows
+        ]
+        return lines("workers", rows)
+    assert isinstance(effect, JobsReport)
+    if effect.unique:
+        return lines("unique", [job.unique.decode() for job in effect.jobs])
+    return lines("jobs", [f"{job.handle.decode()} {job.attempts}" for job in effect.jobs])
+
+
+def text(value: bytes | int | str) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def joined(*parts: bytes | str) -> str:
+    """Return the parts in one line, empty ones as ``''`` unless they are the last."""
+    texts = [text(part) for part in parts]
+    while texts and not texts[-1]:
+        texts.pop()
+    return " ".join(part or "''" for part in texts)
+
+
+def lines(name: str, rows: list[str]) -> str:
+    return f"{name}: " + " | ".join(rows) if rows else f"{name}: nothing"
+
+
+class Stage:
+    """
+    A broker with a clock, and a store that answers when it is told to.
+
+    Called with lines, it carries them out and returns the lines of their effects.
+    Beside the lines of sessions it knows::
+
+        stored [NUMBER ...]     these jobs are on disk; without numbers all that are due
+        refused [NUMBER ...]    the disk is full
+        wait SECONDS            time passes, and the broker is woken when it wants to be
+        tick                    the broker is woken without having asked for it
+        stop_assigning          the server is about to stop
+
+    """
+
+    def __init__(self, **settings: object) -> None:
+        self.broker = Broker(b"H:t", **settings)
+        self.now = 1000.0
+        # Jobs the store was asked to keep and has not answered for.
+        self.storing: list[Job] = []
+
+    def __call__(self, *lines: str) -> list[str]:
+        return [words for line in lines for words in self.play(line)]
+
+    def play(self, line: str) -> list[str]:
+        first, *rest = line.split()
+        if first == "stored":
+            return self.step(Persisted(self.take(rest)))
+        if first == "refused":
+            return self.step(PersistFailed(self.take(rest), b"disk full"))
+        if first == "wait":
+            return self.wait(float(rest[0]))
+        if first == "tick":
+            return self.step(Tick())
+        if first == "stop_assigning":
+            return self.step(StopAssigning())
+        command = command_of(line)
+        if command.session not in self.broker.sessions and not isinstance(command, Disconnect):
+            self.step(Connect(command.session))
+        return self.step(command)
+
+    def step(self, command: Command) -> list[str]:
+        """Step the broker and return the lines of its effects."""
+        effects = self.broker.step(self.now, command)
+        self.storing += [effect.job for effect in effects if isinstance(effect, Persist)]
+        return [words_of(effect) for effect in effects]
+
+    def take(self, numbers: list[str]) -> list[Job]:
+        """Take jobs out of those the store has not answered for, in the order given."""
+        taken = self.storing
+        if numbers:
+            by_number = {str(job.number): job for job in self.storing}
+            taken = [by_number[number] for number in numbers]
+        self.storing = [job for job in self.storing if job not in taken]
+        return taken
+
+    def wait(self, seconds: float) -> list[str]:
+        """Let time pass as the server does: tick whenever the broker asked for it."""
+        until = self.now + seconds
+        told: list[str] = []
+        for _ in range(1000):
+            deadline = self.broker.next_deadline()
+            if deadline is None or deadline > until:
+                self.now = until
+                return told
+            self.now = max(self.now, deadline)
+            told += self.step(Tick())
+        raise AssertionError(f"the broker is never done at {self.now}")
