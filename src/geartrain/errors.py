@@ -14,10 +14,12 @@ Every exception of the package.
     ├── ConnectionFailed         no server could be reached
     ├── ConnectionLost           a connection ended while an answer was due
     │   └── SubmissionUncertain      it ended after a submission, before JOB_CREATED
+    ├── PartlySubmitted          of many submissions, some were not accepted
     ├── JobError                 a job did not end well
     │   ├── JobFailed                the worker sent WORK_FAIL
     │   ├── JobException             the worker sent WORK_EXCEPTION
     │   └── JobTimeout               no result within the time the caller allowed
+    ├── Fail                     raised by a handler, to end its job with WORK_FAIL
     ├── StoreError               the queue store can't do what was asked
     │   ├── StoreUnavailable         now; it may later
     │   └── StoreDamaged             ever; a person has to look at it
@@ -30,10 +32,13 @@ to the log in words.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "BadMagic",
     "ConnectionFailed",
     "ConnectionLost",
+    "Fail",
     "GeartrainError",
     "JobError",
     "JobException",
@@ -42,6 +47,7 @@ __all__ = [
     "LineTooLong",
     "MalformedPacket",
     "PacketTooLarge",
+    "PartlySubmitted",
     "ProtocolError",
     "ServerError",
     "StoreDamaged",
@@ -208,6 +214,26 @@ class SubmissionUncertain(ConnectionLost):
         )
 
 
+class PartlySubmitted(GeartrainError):
+    """
+    Of many submissions, some were not accepted, and the rest not sent.
+
+    Attributes:
+        results: What became of each submission that was sent, in order: what submitting
+            it alone returns or raises.
+
+    """
+
+    def __init__(self, results: list[Any]) -> None:
+        self.results = results
+        errors = [result for result in results if isinstance(result, Exception)]
+        first = f"; the first error: {errors[0]}" if errors else ""
+        super().__init__(
+            f"{len(results) - len(errors)} submissions were accepted, {len(errors)} were not, "
+            f"nothing was sent after them{first}"
+        )
+
+
 class JobError(GeartrainError):
     """
     A job did not end well.
@@ -257,6 +283,15 @@ class JobTimeout(JobError, TimeoutError):
         self.seconds = seconds
         name = handle.decode("ascii", "backslashreplace") or "(not yet accepted)"
         super().__init__(handle, f"job {name} gave no result within {seconds:g} s")
+
+
+class Fail(GeartrainError):
+    """
+    Raised by a handler that gives its job up: the client gets WORK_FAIL.
+
+    WORK_FAIL carries no reason; the message goes to the worker's log. Any
+    other exception reaches the client as WORK_EXCEPTION, with its message.
+    """
 
 
 class StoreError(GeartrainError):

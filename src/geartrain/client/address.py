@@ -126,6 +126,7 @@ def _from_pair(value: tuple[str, int]) -> Address:
     host, port = value
     if not 0 < port <= _LAST_PORT:
         raise UsageError(f"port {port} of server {value!r} is not within 1..{_LAST_PORT}")
+    _check_host(value, host)
     return Address(host, port)
 
 
@@ -162,14 +163,25 @@ def _from_text(value: str, text: str) -> Address:
                 f"server {value!r} has several colons; "
                 f"an IPv6 address takes brackets: [::1]:{DEFAULT_PORT}"
             )
-    if not host or any(character in host for character in " /@\0\t\r\n"):
-        raise UsageError(f"server {value!r} names no host; write for instance 10.0.0.1:4730")
+    _check_host(value, host)
     if not separator:
         return Address(host)
     # int() would take "1_0", " 10" and digits of other scripts.
     if not (port.isascii() and port.isdigit()) or not 0 < int(port) <= _LAST_PORT:
         raise UsageError(f"port {port!r} of server {value!r} is not a number within 1..65535")
     return Address(host, int(port))
+
+
+def _check_host(value: AddressLike, host: str) -> None:
+    # Whether it exists is known when it is dialled; here, whether a resolver would take it.
+    readable = host != "" and not any(character in host for character in " /@\0\t\r\n")
+    try:
+        if readable:
+            host.encode("idna")
+    except UnicodeError:
+        readable = False
+    if not readable:
+        raise UsageError(f"server {value!r} names no host; write for instance 10.0.0.1:4730")
 
 
 __all__ = [

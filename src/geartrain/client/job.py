@@ -10,7 +10,8 @@ unique key makes that safe.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from geartrain.client.session import LOST_RUNNING, LOST_UNANSWERED, LOST_UNSENT, Event, Request
 from geartrain.client.submission import Submission
@@ -157,6 +158,7 @@ class JobRecord:
         "_kind",
         "_log",
         "_request",
+        "_watchers",
         "_workload",
         "accepted",
         "address",
@@ -192,6 +194,8 @@ class JobRecord:
         self._request: Request | None = None
         self._error: GeartrainError | None = None
         self._workload = b""
+        # To be told of the end.
+        self._watchers: list[Callable[[Any], object]] | None = None
         # Reports that nobody has taken yet; most jobs never have any.
         self._log: deque[JobEvent] | None = None
 
@@ -211,6 +215,10 @@ class JobRecord:
         # Copied in one go: another thread may be adding to it.
         return [event.workload for event in list(self._log or ()) if event.kind == kind]
 
+    def has_news(self) -> bool:
+        """Return whether `next_event` has a report to give, or the job has ended."""
+        return bool(self._log) or self.ended
+
     def next_event(self) -> JobEvent | None:
         """Take the oldest report that nobody has taken; None where there is none."""
         return self._log.popleft() if self._log else None
@@ -228,6 +236,10 @@ class JobRecord:
     def done(self) -> bool:
         """Return whether the job has ended, well or not."""
         return self.ended
+
+    def answered(self) -> bool:
+        """Return whether the server has accepted it, or it has failed before that."""
+        return self.accepted or self.ended
 
     # What the session reports.
 
@@ -268,7 +280,8 @@ class JobRecord:
         elif kind == WORK_STATUS:
             self._receive_progress(Progress(number(args[1]), number(args[2])))
         elif kind == ERROR:
-            self.fail(server_error(args))
+            self._end(server_error(args))
+        self.note_change()
 
     def _receive_progress(self, progress: Progress) -> None:
         self.progress = progress
@@ -311,12 +324,14 @@ class JobRecord:
             self.accepted = False
             self.progress = NO_PROGRESS
             self._add(JobEvent("restarted", b"", NO_PROGRESS))
+            self.note_change()
         return True
 
     def fail(self, error: GeartrainError) -> None:
         """End it with ``error``."""
         if not self.ended:
             self._end(error)
+            self.note_change()
 
     def fail_unplaced(self, failures: dict[str, str]) -> None:
         """End it because no server could be reached."""
@@ -331,6 +346,22 @@ class JobRecord:
         self._error = error
         self._arguments = None
         self._request = None
+        watchers = self._watchers
+        self._watchers = None
+        for watcher in watchers or ():
+            watcher(self)
+
+    def watch(self, watcher: Callable[[Any], object]) -> None:
+        """Have ``watcher(record)`` called when it ends; at once if it has."""
+        if self.ended:
+            watcher(self)
+        elif self._watchers is None:
+            self._watchers = [watcher]
+        else:
+            self._watchers.append(watcher)
+
+    def note_change(self) -> None:
+        """Tell those who wait for any change; the asyncio client knows how."""
 
     def forget(self) -> None:
         """Stop listening: its later reports are dropped as they come."""
@@ -382,11 +413,24 @@ class Question:
         else:
             self.answer = event.args
             self.ended = True
+            self.note_change()
 
     def fail(self, error: GeartrainError) -> None:
         """End it with ``error``."""
         self._error = error
         self.ended = True
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Tell those who wait for the answer; the asyncio client knows how."""
+
+    def done(self) -> bool:
+        """Return whether it has ended."""
+        return self.ended
+
+    def forget(self) -> None:
+        """Stop listening: the answer is dropped when it comes."""
+        self.request.owner = None
 
     def outcome(self) -> list[bytes]:
         """Return the answer, or raise what came instead."""

@@ -50,6 +50,30 @@ class Server:
         self.backoff = Backoff(random, limit=_LONGEST_DELAY)
 
 
+def candidates(servers: list[Server], now: float, insist: bool) -> list[Server]:
+    """
+    Return which servers to dial now, in the order given.
+
+    Args:
+        servers: The servers.
+        now: The time.
+        insist: Whether to try them all where each waits for its back-off to end.
+
+    """
+    ready = [server for server in servers if server.retry_at <= now]
+    return servers if insist and not ready else ready
+
+
+def next_attempt(servers: list[Server]) -> float:
+    """Return when the first of some servers may be tried again."""
+    return min(server.retry_at for server in servers)
+
+
+def failures(servers: list[Server]) -> dict[str, str]:
+    """Return why each of some servers that does not work does not, by address."""
+    return {str(server.address): server.failure for server in servers if server.failure}
+
+
 class Placement:
     """
     Puts the servers of one client in the order in which to try them.
@@ -89,25 +113,9 @@ class Placement:
             return [self.current, *rest]
         return self.preferred
 
-    def candidates(self, order: list[Server], now: float, insist: bool) -> list[Server]:
-        """
-        Return which servers to dial now, best first.
-
-        Args:
-            order: What `order` returned.
-            now: The time.
-            insist: Whether to try them all where each waits for its back-off to end.
-
-        """
-        ready = [server for server in order if server.retry_at <= now]
-        return order if insist and not ready else ready
-
-    def next_attempt(self) -> float:
-        """Return when the first server may be tried again."""
-        return min(server.retry_at for server in self.servers)
-
     def note_reached(self, server: Server) -> None:
         """Take note that a server accepted a connection for a submission."""
+        server.retry_at = 0.0
         if not self.hashed:
             self.current = server
 
@@ -125,9 +133,14 @@ class Placement:
         if self.current is server:
             self.current = None
 
-    def failures(self) -> dict[str, str]:
-        """Return why each server that does not work does not, by address."""
-        return {str(server.address): server.failure for server in self.servers if server.failure}
 
-
-__all__ = ["RULES", "Placement", "PlacementRule", "Server", "hash_of_key"]
+__all__ = [
+    "RULES",
+    "Placement",
+    "PlacementRule",
+    "Server",
+    "candidates",
+    "failures",
+    "hash_of_key",
+    "next_attempt",
+]
