@@ -67,8 +67,8 @@ def import_table(
         mapper: Of this database.
         name: The table's name, checked.
         generation: One of the jobs' own, for their numbers.
-        handle_prefix: Their handles are ``prefix:01``, ``prefix:02`` and so on. The
-            broker's never start with a zero.
+        handle_prefix: Their handles are ``prefix:0number``. The broker counts from
+            ``prefix:1``, so none of its handles has a zero there.
         now: When they count as submitted, in seconds since 1970; gearmand doesn't say.
 
     """
@@ -87,7 +87,7 @@ def import_table(
                 continue
             imported.jobs += 1
             number = generation << GENERATION_BITS | imported.jobs
-            handle = b"%b:0%d" % (handle_prefix, imported.jobs)
+            handle = b"%b:0%d" % (handle_prefix, number)
             jobs.append(job_of(values, number, handle, now))
         mapper.run(connection.cursor(), mapper.add_steps(jobs))
     connection.execute(f'ALTER TABLE "{name}" RENAME TO "{imported.table}"')

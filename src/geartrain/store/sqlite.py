@@ -42,8 +42,8 @@ __all__ = ["SqliteStore"]
 PATIENCE: Final = 0.4
 # The largest row SQLite has, in bytes, less what the other columns may take.
 MAX_WORKLOAD: Final = 1_000_000_000 - 300_000
-# Digits of the largest import and the separator, behind the prefix of a handle.
-ROOM: Final = 12
+# Behind the prefix, an imported job's handle has a colon, a zero and the job's number.
+ROOM: Final = 21
 # Multi-row statements have up to 5,120 parameters.
 OLDEST: Final = (3, 32, 0)
 
@@ -130,11 +130,11 @@ class SqliteStore:
             StoreDamaged: What is there is not, or no longer, this server's database.
 
         """
-        check_directory(self.path)
+        check_place(self.path)
         self._lock.acquire()
         try:
-            check_file(self.path, self._lock.generation)
-            self._generation = self._start()
+            new = check_file(self.path, self._lock.generation)
+            self._generation = self._start(new)
         except (sqlite3.Error, MemoryError) as error:
             self.close()
             raise translated(error, self.path) from error
@@ -144,10 +144,10 @@ class SqliteStore:
         self._lock.remember(self._generation)
         return self._generation
 
-    def _start(self) -> int:
+    def _start(self, new: bool) -> int:
         """Bring the database up to date, and start a generation."""
         connection = self._connect()
-        revision = self._revision(connection)
+        revision = "" if new else self._revision(connection)
         if revision not in ("", HEAD):
             self._drop()
             self._migrate()
@@ -193,6 +193,8 @@ class SqliteStore:
         engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
         try:
             with engine.connect() as connection:
+                # A table is altered by making another of its name; views needn't know.
+                connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 upgrade(connection)
                 connection.commit()
@@ -305,6 +307,10 @@ class SqliteStore:
         connection = self._connection
         self._connection = None
         if connection is not None:
+            if connection.in_transaction:
+                # Closing would not end it as long as somebody holds a cursor.
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
             connection.close()
 
     def _run(
@@ -344,8 +350,8 @@ class SqliteStore:
         self._refused = []
 
 
-def check_directory(path: str) -> None:
-    """Raise UsageError unless the directory of a store is there and may be written to."""
+def check_place(path: str) -> None:
+    """Raise UsageError where no store can be: before anything is written there."""
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         raise UsageError(
@@ -356,9 +362,11 @@ def check_directory(path: str) -> None:
             f"the store's directory {directory} can't be written to by this user: "
             "change its owner, or choose another"
         )
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"{path} is not a file: choose another path for the store")
 
 
-def check_file(path: str, generation: int) -> None:
+def check_file(path: str, generation: int) -> bool:
     """
     Make sure there is a file that SQLite may open, and that it was not emptied.
 
@@ -366,24 +374,46 @@ def check_file(path: str, generation: int) -> None:
         path: The store's file; created, for its owner and group, when missing.
         generation: How often the store was started before, as far as is known.
 
+    Returns:
+        Whether it was created.
+
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise UsageError(f"{path} is not a file: choose another path for the store")
-    size = os.path.getsize(path) if os.path.exists(path) else -1
-    if size <= 0:
-        # SQLite would delete the log of an empty file.
-        for log in (f"{path}-wal", f"{path}-journal"):
-            if os.path.exists(log) and os.path.getsize(log):
-                raise StoreDamaged(
-                    f"{path} is {'empty' if size == 0 else 'missing'} while its log {log} is not: "
-                    "put the file back, or move the log away to start with an empty queue"
-                )
-        if size == 0 and generation:
-            raise StoreDamaged(emptied(path, generation))
-    if size == -1:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o640))
-    elif not os.access(path, os.R_OK | os.W_OK):
+    missing = not os.path.exists(path)
+    if not missing and not os.access(path, os.R_OK | os.W_OK):
         raise UsageError(f"{path} can't be written to by this user: change its owner or its mode")
+    log = f"{path}-wal"
+    logged = os.path.exists(log) and os.path.getsize(log) > 0
+    if not missing and os.path.getsize(path):
+        check_header(path, logged)
+        return False
+    if logged:
+        # SQLite would delete it.
+        raise StoreDamaged(
+            f"{path} is {'missing' if missing else 'empty'} while its log {log} is not: "
+            "put the file back, or move the log away to start with an empty queue"
+        )
+    if missing:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o640))
+    elif generation:
+        raise StoreDamaged(emptied(path, generation))
+    return missing
+
+
+def check_header(path: str, logged: bool) -> None:
+    """
+    Raise StoreDamaged when a file is none of SQLite's, or was cut off within a page.
+
+    SQLite reads the rest of such a page as zeros, so that a job would come back changed.
+    A crash may leave one too, and then the log has the whole page.
+    """
+    with open(path, "rb") as file:
+        header = file.read(100)
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        raise StoreDamaged(no_database(path))
+    page = int.from_bytes(header[16:18], "big")
+    # 65,536 does not fit, and is written as 1.
+    if not logged and os.path.getsize(path) % (page if page > 1 else 65536):
+        raise StoreDamaged(f"{path} is damaged (its end was cut off). {WAY_OUT}")
 
 
 def emptied(path: str, generation: int) -> str:
@@ -392,6 +422,11 @@ def emptied(path: str, generation: int) -> str:
         f"{path} is empty although it was started {generation} times before: "
         "put a backup in its place, or remove it to start with an empty queue"
     )
+
+
+def no_database(path: str) -> str:
+    """Return what to say of a file that something else has written."""
+    return f"{path} is not an SQLite database: choose another file, or move this one away"
 
 
 def identity(path: str) -> tuple[int, int]:
@@ -428,9 +463,7 @@ def translated(error: Exception, path: str) -> Exception:
     if code in PASSING:
         return StoreUnavailable(f"{path} can't be written: {error}")
     if code == sqlite3.SQLITE_NOTADB:
-        return StoreDamaged(
-            f"{path} is not an SQLite database: choose another file, or move this one away"
-        )
+        return StoreDamaged(no_database(path))
     if code:
         return StoreDamaged(f"{path} is damaged ({error}). {WAY_OUT}")
     # Not SQLite's, but a mistake in how it is called.

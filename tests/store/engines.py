@@ -1,0 +1,47 @@
+"""
+The engines that the conformance suite runs on.
+
+An engine hands out stores that share one place, as a server does that is
+started again. To have a new engine tested, add it to ``ENGINES``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from geartrain.store.queue_store import QueueStore
+from geartrain.store.rows import COLUMNS
+from geartrain.store.url import open_store
+
+
+class Engine(Protocol):
+    """One place where jobs are kept, for one test."""
+
+    def store(self) -> QueueStore:
+        """Return a store of this place, not opened."""
+        ...
+
+    def write_row(self, row: Sequence[object]) -> None:
+        """Write a row past the store, as somebody with a tool of the database's would."""
+        ...
+
+
+class Sqlite:
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "queue.db"
+
+    def store(self) -> QueueStore:
+        return open_store(f"sqlite:///{self.path}", handle_prefix=b"H:test:import")
+
+    def write_row(self, row: Sequence[object]) -> None:
+        marks = ", ".join("?" * len(COLUMNS))
+        connection = sqlite3.connect(self.path)
+        with connection:
+            connection.execute(f"INSERT INTO geartrain_jobs VALUES ({marks})", row)
+        connection.close()
+
+
+ENGINES = {"sqlite": Sqlite}

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from tests.store.samples import make_jobs
+
+from geartrain.store.memory import MemoryStore
+
+
+def test_memory_store_keeps_nothing_and_says_so() -> None:
+    store = MemoryStore()
+    assert store.name == "memory:"
+    assert not store.durable
+    assert [store.open(), store.open()] == [1, 2]
+    store.commit(make_jobs(3), [(1, 1)], [2])
+    assert list(store.replay()) == []
+    store.close()
+    store.close()

@@ -1,0 +1,203 @@
+"""The tables: what a new store creates, what the migrations make, what is compiled."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from tests.store.samples import FIRST, make_job, numbers, rows
+
+from geartrain.broker.job import Job
+from geartrain.errors import StoreDamaged, UsageError
+from geartrain.store import compiling, migrations
+from geartrain.store import sqlite as module
+from geartrain.store.compiling import compile_statements
+from geartrain.store.migrations import config, upgrade
+from geartrain.store.rows import COLUMNS, row_of
+from geartrain.store.sqlite import SqliteStore
+from geartrain.store.sqlite_statements import HEAD, STATEMENTS
+from geartrain.store.tables import jobs, metadata, version
+
+MakeStore = Callable[..., SqliteStore]
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[Connection]:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def schema(path: Path) -> dict[str, str]:
+    """Return the statements that would create the tables again, by name."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type != 'view'")
+        return {name: " ".join((sql or "").split()) for name, sql in found}
+
+
+def test_written_statements_are_the_compiled_ones() -> None:
+    compiled = compile_statements(sqlite.dialect(paramstyle="qmark"))  # type: ignore[no-untyped-call]
+    assert vars(STATEMENTS) == vars(compiled), "run python -m geartrain.store.compiling"
+    assert HEAD == compiling.HEAD
+
+
+def test_newest_revision_is_the_one_new_stores_get(tmp_path: Path) -> None:
+    with connected(tmp_path / "any.db") as connection:
+        assert ScriptDirectory.from_config(config(connection)).get_current_head() == HEAD
+
+
+def test_columns_of_the_table_are_those_of_a_row() -> None:
+    assert tuple(column.name for column in jobs.columns) == COLUMNS
+
+
+def test_migrated_store_equals_a_new_one(sqlite: MakeStore, path: Path, tmp_path: Path) -> None:
+    store = sqlite()
+    store.open()
+    store.close()
+    migrated = tmp_path / "migrated.db"
+    with connected(migrated) as connection:
+        upgrade(connection)
+        context = MigrationContext.configure(connection, opts={"version_table": version.name})
+        assert compare_metadata(context, metadata) == []
+    assert schema(migrated) == schema(path)
+
+
+NEXT_REVISION = """
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    with op.batch_alter_table("geartrain_jobs", recreate="always") as table:
+        table.add_column(sa.Column("owner", sa.Integer(), nullable=True))
+    {rest}
+"""
+
+
+@pytest.fixture
+def next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes this release one with a second revision, which rebuilds the table of jobs."""
+    scripts = tmp_path / "migrations"
+    shutil.copytree(Path(migrations.__file__).parent, scripts)
+
+    def config_there(connection: Connection) -> Config:
+        settings = config(connection)
+        settings.set_main_option("script_location", str(scripts))
+        return settings
+
+    def write(rest: str) -> None:
+        (scripts / "versions" / "0002_next.py").write_text(NEXT_REVISION.format(rest=rest))
+        monkeypatch.setattr(migrations, "config", config_there)
+        monkeypatch.setattr(module, "HEAD", "0002")
+
+    return write
+
+
+def test_store_of_an_earlier_release_is_migrated_at_start(
+    sqlite: MakeStore, path: Path, next_revision: Callable[[str], None]
+) -> None:
+    store = sqlite()
+    store.open()
+    job = make_job(FIRST + 1, workload=b"\0\xff", unique=b"\xfe")
+    store.commit([job], [], [])
+    store.close()
+    next_revision("")
+    assert store.open() == 2
+    assert "owner INTEGER" in schema(path)["geartrain_jobs"]
+    assert rows(store.replay()) == [row_of(job)]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM gearman_queue").fetchone() == (1,)
+
+
+def test_migration_that_fails_leaves_the_store_as_it_was(
+    sqlite: MakeStore, path: Path, next_revision: Callable[[str], None]
+) -> None:
+    store = sqlite()
+    store.open()
+    store.commit([make_job(FIRST + 1)], [], [])
+    store.close()
+    before = schema(path)
+    next_revision('op.execute("INSERT INTO nowhere VALUES (1)")')
+    with pytest.raises(StoreDamaged, match="no such table: nowhere"):
+        store.open()
+    assert schema(path) == before
+
+
+def test_store_of_a_newer_release_is_refused(sqlite: MakeStore, path: Path) -> None:
+    store = sqlite()
+    store.open()
+    store.commit([make_job(FIRST + 1)], [], [])
+    store.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE geartrain_version SET version_num = '9999'")
+    before = schema(path)
+    with pytest.raises(UsageError, match="was written by a newer release"):
+        sqlite().open()
+    assert schema(path) == before
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        mysql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
+        postgresql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
+    ],
+    ids=lambda dialect: dialect.name,
+)
+def test_statements_can_be_compiled_for_other_databases(dialect: object) -> None:
+    statements = compile_statements(dialect)  # type: ignore[arg-type]
+    assert statements.add_row.count("%s") == len(COLUMNS)
+    assert statements.forget.endswith("IN (")
+    assert statements.mark.startswith("%s")
+    assert "IGNORE" not in statements.add_end
+    assert statements.add_end
+
+
+# The first release's tables, as they were written then. This text is never changed.
+RELEASE_1 = """
+CREATE TABLE geartrain_generation (started BIGINT NOT NULL);
+CREATE TABLE geartrain_jobs (
+    number INTEGER NOT NULL, handle BLOB NOT NULL, function_name BLOB NOT NULL,
+    unique_key BLOB NOT NULL, workload BLOB NOT NULL, priority SMALLINT NOT NULL,
+    epoch BIGINT NOT NULL, reducer BLOB NOT NULL, submitted DOUBLE NOT NULL,
+    attempts INTEGER NOT NULL, PRIMARY KEY (number)
+);
+CREATE TABLE geartrain_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT geartrain_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO geartrain_version VALUES ('0001');
+INSERT INTO geartrain_generation VALUES (3);
+INSERT INTO geartrain_jobs VALUES (
+    3298534883329, x'483a6f6c643a31', x'726573697a65', x'ff00', x'', 2, 1900000000, x'72',
+    1700000000.5, 4
+);
+"""
+
+
+def test_jobs_of_the_first_release_are_still_read(sqlite: MakeStore, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(RELEASE_1)
+    store = sqlite()
+    assert store.open() == 4
+    job = Job(
+        3298534883329, b"H:old:1", b"resize", b"\xff\0", b"", 2, 1900000000, b"r", 1700000000.5, 4
+    )
+    assert rows(store.replay()) == [row_of(job)]
+    store.commit([], [], [job.number])
+    assert numbers(store) == []

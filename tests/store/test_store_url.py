@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geartrain.errors import UsageError
+from geartrain.store.memory import MemoryStore
+from geartrain.store.sqlite import SqliteStore
+from geartrain.store.url import open_store
+
+
+@pytest.mark.parametrize("url", ["memory:", "memory://", "MEMORY:"])
+def test_memory(url: str) -> None:
+    assert isinstance(open_store(url, handle_prefix=b"H:x"), MemoryStore)
+
+
+def test_sqlite_with_an_absolute_path(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/q.db", handle_prefix=b"H:x", table="jobs_of_old")
+    assert isinstance(store, SqliteStore)
+    assert store.path == f"{tmp_path}/q.db"
+    assert store.name == f"sqlite:///{tmp_path}/q.db"
+    assert store.handle_prefix == b"H:x"
+    assert store.table == "jobs_of_old"
+    assert not os.path.exists(store.path)
+
+
+def test_sqlite_with_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = open_store("sqlite:///some/q.db", handle_prefix=b"H:x")
+    assert isinstance(store, SqliteStore)
+    assert store.path == f"{tmp_path}/some/q.db"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("memory", "did you mean memory:?"),
+        ("memroy:", "did you mean memory:?"),
+        ("sqlite", "did you mean sqlite:?"),
+        ("sqllite:///q.db", "did you mean sqlite:?"),
+        ("sqlite:q.db", "did you mean sqlite:///q.db?"),
+        ("sqlite:/var/q.db", "did you mean sqlite:////var/q.db?"),
+        ("sqlite://q.db", "did you mean sqlite:///q.db?"),
+        ("sqlite:///q.db?mode=ro", "has no parameters"),
+        ("sqlite://", "names no file: say sqlite:///geartrain.db, or memory:"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "or memory: to keep nothing"),
+        ("geartrain.db", "did you mean sqlite:///geartrain.db?"),
+        ("/var/lib/geartrain/q.db", "did you mean sqlite:////var/lib/geartrain/q.db?"),
+        ("", "did you mean sqlite:///?"),
+        ("postgresql://h/db", "there is no postgresql store yet; use memory:, sqlite:///"),
+        ("mysql+pymysql://h/db", "there is no mysql store yet"),
+        ("redis://h", "there is no redis store yet"),
+        ("postgre://h/db", "did you mean postgres:?"),
+        ("oracle://h/db", "no store is called 'oracle': use memory:, sqlite:///"),
+    ],
+)
+def test_url_of_no_store_says_what_to_write(url: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_store(url, handle_prefix=b"H:x")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:secret@h/db", "oracle://u:secret@h/db", "postgre://u:secret@h", "u:secret@h"],
+)
+def test_passwords_are_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_store(url, handle_prefix=b"H:x")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["", "a b", 'a"; DROP TABLE x; --', "größe", "a.b", "a\n"])
+def test_table_name_with_other_signs_is_refused(table: str) -> None:
+    with pytest.raises(UsageError, match="can't be a table's name: use letters, digits and _"):
+        open_store("sqlite:///q.db", handle_prefix=b"H:x", table=table)
+
+
+@pytest.mark.parametrize("table", ["geartrain_jobs", "Geartrain_x", "sqlite_master", "SQLITE_x"])
+def test_table_name_that_is_taken_is_refused(table: str) -> None:
+    with pytest.raises(UsageError, match="is taken: choose one like gearman_queue"):
+        open_store("sqlite:///q.db", handle_prefix=b"H:x", table=table)
+
+
+def test_starting_imports_neither_sqlalchemy_nor_alembic(tmp_path: Path) -> None:
+    """They take longer to import than a server has to start."""
+    code = (
+        "import sys; from geartrain.store.url import open_store; "
+        f"store = open_store('sqlite:///{tmp_path}/q.db', handle_prefix=b'H:x'); "
+        "store.open(); store.close(); store.open(); "
+        "assert not {'sqlalchemy', 'alembic'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
