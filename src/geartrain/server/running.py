@@ -5,6 +5,7 @@ Runs a job server as a process: event loop, signals, order of start and stop.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -13,6 +14,11 @@ from typing import Any
 from geartrain.server.server import JobServer
 
 logger = logging.getLogger("geartrain.server")
+
+# Allocations until the garbage collector looks at young objects, and how often it looks at
+# older ones. Queued jobs are no garbage: at Python's defaults a million of them cost half of the
+# throughput and stops of a quarter of a second, all of it for nothing.
+GC_THRESHOLDS = (100_000, 50, 100)
 
 
 def new_event_loop() -> tuple[asyncio.AbstractEventLoop, str]:
@@ -39,8 +45,8 @@ def run_server(
 
     Args:
         server: Not bound yet.
-        bound: Called when the addresses are taken and the store is open, before anything
-            is accepted.
+        bound: Called when the addresses are taken, before the store is opened and anything
+            is accepted: the moment to write a pid file and to give up privileges.
         ready: Called when it accepts.
         reopen_log: Called at SIGHUP.
         grace: Seconds that running jobs get at SIGTERM; the server's setting by default.
@@ -48,11 +54,11 @@ def run_server(
     """
     server.bind()
     try:
+        bound()
         server.open()
     except BaseException:
         server.stop_accepting()
         raise
-    bound()
     loop, name = new_event_loop()
     logger.debug("the event loop is %s", name)
 
@@ -66,6 +72,8 @@ def run_server(
         )
         for number, handler, args in handlers:
             loop.add_signal_handler(number, handler, *args)
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         ready()
         await server.run_until_stopped()
 
