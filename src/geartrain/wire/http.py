@@ -200,7 +200,7 @@ class HttpReader:
 
         Bytes after the request are dropped: the connection ends with its response.
         """
-        if self.state == _AT_END or self.fault is not None:
+        if self.state == _AT_END:
             return []
         self.pending += data
         while self.state < _AT_WORKLOAD:
@@ -211,9 +211,7 @@ class HttpReader:
                     self.refuse_long_line()
                 return []
             self.receive_line(end)
-            if self.fault is not None:
-                return []
-        if len(self.pending) < self.length:
+        if self.state == _AT_END or len(self.pending) < self.length:
             return []
         del self.pending[self.length :]
         self.request.workload = bytes(self.pending)
@@ -337,6 +335,7 @@ class HttpReader:
         request = self.request
         self.fault = HttpFault(status, text, request.version, request.head)
         self.pending.clear()
+        self.state = _AT_END
 
 
 class HttpReply:
