@@ -19,6 +19,7 @@ COMPILED = [
     *sorted(glob.glob("src/geartrain/wire/*.py")),
     *sorted(glob.glob("src/geartrain/broker/*.py")),
     "src/geartrain/server/exchange.py",
+    "src/geartrain/server/http_peer.py",
     "src/geartrain/server/replies.py",
     "src/geartrain/server/requests.py",
     "src/geartrain/server/text_commands.py",

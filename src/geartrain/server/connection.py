@@ -1,5 +1,8 @@
 """
 The asyncio shell of one connection. No rules, only order.
+
+What arrives goes to the exchange at once. What the exchange wants written is
+written by ``flush``, once per pass of the event loop.
 """
 
 from __future__ import annotations
@@ -10,19 +13,14 @@ import socket
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from geartrain.server.exchange import Peer
+    from geartrain.server.exchange import PacketPeer, Peer
     from geartrain.server.server import JobServer
 
 logger = logging.getLogger("geartrain.server")
 
 
 class Connection(asyncio.Protocol):
-    """
-    One accepted connection.
-
-    What arrives goes to the exchange at once. What the exchange wants written
-    is written by ``flush``, once per pass of the event loop.
-    """
+    """One accepted connection, whatever protocol it speaks."""
 
     __slots__ = (
         "ending",
@@ -31,6 +29,7 @@ class Connection(asyncio.Protocol):
         "peer",
         "server",
         "stalled_since",
+        "stalled_size",
         "transport",
     )
 
@@ -41,11 +40,13 @@ class Connection(asyncio.Protocol):
         self.server = server
         # The peer has said all it has to say; what it still waits for is on its way.
         self.ending = False
-        # Since when a packet is incomplete, and how much of it was there then.
+        # Since when a request is incomplete, and how much of it was there then.
         self.partial_since = 0.0
         self.partial_size = 0
-        # Since when the peer leaves its results unread; 0 when it reads.
+        # Since when the peer leaves its results unread, and how much of them was there then;
+        # 0 when it reads.
         self.stalled_since = 0.0
+        self.stalled_size = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -58,10 +59,21 @@ class Connection(asyncio.Protocol):
             local = host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
             self.server.keep_alive(raw)
         self.transport.set_write_buffer_limits(high=self.server.settings.output_limit)
-        self.peer = self.server.connected(self, raw.fileno(), address, local)
+        self.server.connected(self, raw.fileno(), address, local)
 
-    def data_received(self, data: bytes) -> None:
-        self.server.received(self, data)
+    def enter(self, session: int, descriptor: int, address: bytes, local: bool) -> None:
+        """Become one of the exchange's peers."""
+        raise NotImplementedError
+
+    def pending_size(self) -> int:
+        """Return how many bytes of an incomplete request are here."""
+        raise NotImplementedError
+
+    def note_partial(self, size: int) -> None:
+        """Have the server look after a request of which only so many bytes are here."""
+        self.partial_since = self.server.clock()
+        self.partial_size = size
+        self.server.watch(self)
 
     def eof_received(self) -> bool:
         """Close, but for a peer that sent all it wanted and still waits for the disk."""
@@ -74,16 +86,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.disconnected(self)
 
-    def pause_writing(self) -> None:
-        """The peer does not read: stop listening to it, so that it can't ask for more."""
+    def note_stalled(self) -> None:
+        """Have the server look after what the peer leaves unread."""
         self.stalled_since = self.server.clock()
-        self.transport.pause_reading()
+        self.stalled_size = self.transport.get_write_buffer_size()
         self.server.watch(self)
-
-    def resume_writing(self) -> None:
-        self.stalled_since = 0.0
-        if not self.transport.is_closing() and not self.ending:
-            self.transport.resume_reading()
 
     def flush(self) -> None:
         """Write what the exchange has for this connection."""
@@ -100,11 +107,15 @@ class Connection(asyncio.Protocol):
         elif chunks:
             transport.writelines(chunks)
         if peer.closing:
-            if peer.fault is not None:
-                logger.info("closing %s: %s", self.name(), peer.fault)
-            transport.close()
+            self.end()
         elif self.ending and not self.server.exchange.owes(peer.session):
             transport.close()
+
+    def end(self) -> None:
+        """Close, once what was written is sent."""
+        if self.peer.fault:
+            logger.info("closing %s: %s", self.name(), self.peer.fault)
+        self.transport.close()
 
     def is_over_limit(self) -> bool:
         """Return whether more waits for the peer than may."""
@@ -118,3 +129,41 @@ class Connection(asyncio.Protocol):
     def name(self) -> str:
         """Return what the log calls this connection."""
         return f"{self.peer.address.decode()} (descriptor {self.peer.descriptor})"
+
+
+class PacketConnection(Connection):
+    """A connection that speaks the Gearman protocol."""
+
+    __slots__ = ()
+
+    peer: PacketPeer
+
+    def enter(self, session: int, descriptor: int, address: bytes, local: bool) -> None:
+        server = self.server
+        self.peer = server.exchange.connect(server.clock(), session, descriptor, address, local)
+
+    def data_received(self, data: bytes) -> None:
+        server = self.server
+        peer = self.peer
+        server.exchange.receive(server.clock(), peer, data)
+        pending = len(peer.reader.pending)
+        if not pending:
+            self.partial_since = 0.0
+        elif not self.partial_since or pending <= len(data):
+            # All of what is pending came just now: earlier packets have been completed.
+            self.note_partial(pending)
+        if not server.pass_scheduled:
+            server.schedule_pass()
+
+    def pending_size(self) -> int:
+        return len(self.peer.reader.pending)
+
+    def pause_writing(self) -> None:
+        """The peer does not read: stop listening to it, so that it can't ask for more."""
+        self.note_stalled()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.stalled_since = 0.0
+        if not self.transport.is_closing() and not self.ending:
+            self.transport.resume_reading()

@@ -34,7 +34,6 @@ from geartrain.broker.effects import (
     WorkersReport,
 )
 from geartrain.broker.job import Job
-from geartrain.errors import ProtocolError
 from geartrain.server.replies import Outbox, write_effect
 from geartrain.server.requests import command_of, error
 from geartrain.server.text_commands import (
@@ -56,7 +55,7 @@ STOP_GRACEFULLY: Final = 2
 
 class Peer:
     """
-    One connection as the exchange sees it.
+    One connection as the exchange sees it, whatever protocol it speaks.
 
     Attributes:
         session: The connection's number, never used twice.
@@ -64,7 +63,7 @@ class Peer:
         address: Remote address without the port, for ``workers``.
         local: Whether the peer is on this machine, and so may stop the server.
         closing: Whether the connection is to be closed once its outbox is written.
-        fault: What the peer did that ends the connection, for the log.
+        fault: What the peer did that ends the connection, for the log; empty for nothing.
 
     """
 
@@ -75,16 +74,12 @@ class Peer:
         "fault",
         "local",
         "outbox",
-        "reader",
         "session",
         "written",
     )
 
-    def __init__(
-        self, session: int, reader: PacketReader, descriptor: int, address: bytes, local: bool
-    ) -> None:
+    def __init__(self, session: int, descriptor: int, address: bytes, local: bool) -> None:
         self.session = session
-        self.reader = reader
         self.descriptor = descriptor
         self.address = address
         self.local = local
@@ -92,11 +87,23 @@ class Peer:
         # Whether it is among the exchange's ``written``.
         self.written = False
         self.closing = False
-        self.fault: ProtocolError | None = None
+        self.fault = ""
 
     def deliver(self, effect: SessionEffect) -> bool:
         """Take what the broker tells this session; False where it is no packet."""
         return write_effect(self.outbox, effect)
+
+
+class PacketPeer(Peer):
+    """A connection that speaks the Gearman protocol: packets, and lines of text between them."""
+
+    __slots__ = ("reader",)
+
+    def __init__(
+        self, session: int, reader: PacketReader, descriptor: int, address: bytes, local: bool
+    ) -> None:
+        Peer.__init__(self, session, descriptor, address, local)
+        self.reader = reader
 
 
 class Exchange:
@@ -156,10 +163,10 @@ class Exchange:
 
     def connect(
         self, now: float, session: int, descriptor: int, address: bytes, local: bool
-    ) -> Peer:
+    ) -> PacketPeer:
         """Enter a connection that speaks the Gearman protocol."""
         reader = PacketReader(REQUEST, self.max_packet)
-        peer = Peer(session, reader, descriptor, address, local)
+        peer = PacketPeer(session, reader, descriptor, address, local)
         self.enter(now, peer)
         return peer
 
@@ -173,7 +180,7 @@ class Exchange:
         if self.peers.pop(session, None) is not None:
             self.step(now, Disconnect(session))
 
-    def receive(self, now: float, peer: Peer, data: bytes) -> None:
+    def receive(self, now: float, peer: PacketPeer, data: bytes) -> None:
         """Take what the network delivered for a connection."""
         if peer.closing:
             return
@@ -190,7 +197,7 @@ class Exchange:
         if fault is not None:
             if fault.code:
                 self.step(now, error(session, fault.code, str(fault).encode()))
-            peer.fault = fault
+            peer.fault = str(fault)
             peer.closing = True
             self.note_written(peer)
 
@@ -304,4 +311,4 @@ class Exchange:
         return bool(self.adds or self.updates or self.dones)
 
 
-__all__ = ["KEEP_RUNNING", "STOP_GRACEFULLY", "STOP_NOW", "Exchange", "Peer"]
+__all__ = ["KEEP_RUNNING", "STOP_GRACEFULLY", "STOP_NOW", "Exchange", "PacketPeer", "Peer"]

@@ -23,8 +23,9 @@ from geartrain.broker.commands import Restore, StopAssigning
 from geartrain.broker.job import Job
 from geartrain.errors import StoreError, UsageError
 from geartrain.server.committer import Committer
-from geartrain.server.connection import Connection
-from geartrain.server.exchange import KEEP_RUNNING, STOP_GRACEFULLY, Exchange, Peer
+from geartrain.server.connection import Connection, PacketConnection
+from geartrain.server.exchange import KEEP_RUNNING, STOP_GRACEFULLY, Exchange
+from geartrain.server.http_connection import HttpConnection
 from geartrain.server.listener import is_beyond_loopback, name_of, open_listeners
 from geartrain.server.settings import Settings
 from geartrain.server.text_commands import TextCommands
@@ -37,8 +38,9 @@ logger = logging.getLogger("geartrain.server")
 GENERATION_SHIFT = 40
 # Seconds between looks at connections that are in the middle of a packet or don't read.
 WATCH_INTERVAL = 1.0
-# A packet under way makes progress when it grows by this many bytes in ``partial_timeout``.
-PARTIAL_PROGRESS = 4096
+# A request under way makes progress when it grows by this many bytes in ``partial_timeout``; a
+# peer reads when what waits for it shrinks by as many in ``stalled_timeout``.
+PROGRESS = 4096
 # Longest sleep while something is due later, in case the system's clock is set.
 LONGEST_SLEEP = 1.0
 # How long the writer thread may take to commit what is left when the server stops, in seconds.
@@ -83,6 +85,7 @@ class JobServer:
         self.watched: set[Connection] = set()
         self.watching: asyncio.TimerHandle | None = None
         self.listeners: list[socket.socket] = []
+        self.http_listeners: list[socket.socket] = []
         self.servers: list[asyncio.AbstractServer] = []
         self.pass_scheduled = False
         self.timer: asyncio.TimerHandle | None = None
@@ -96,8 +99,14 @@ class JobServer:
 
     def bind(self) -> None:
         """Take the addresses; raises UsageError. Nothing is accepted before ``start``."""
-        self.listeners = open_listeners(self.settings.listen, self.settings.backlog)
-        for listener in self.listeners:
+        settings = self.settings
+        self.listeners = open_listeners(settings.listen, settings.backlog)
+        try:
+            self.http_listeners = open_listeners(settings.http_listen, settings.backlog)
+        except UsageError:
+            self.stop_accepting()
+            raise
+        for listener in self.listeners + self.http_listeners:
             if is_beyond_loopback(listener):
                 logger.warning(
                     "WARNING: %s is open to other machines, and anyone who reaches it may submit,"
@@ -142,21 +151,23 @@ class JobServer:
             self.committer = Committer(self.store, self.store_answered_from_thread)
             self.committer.start()
         for listener in self.listeners:
-            self.servers.append(await self.serve(listener))
+            self.servers.append(await self.serve(listener, PacketConnection))
+        for listener in self.http_listeners:
+            self.servers.append(await self.serve(listener, HttpConnection))
         self.stopped = asyncio.Event()
         self.schedule_pass()
 
-    async def serve(self, listener: socket.socket) -> asyncio.AbstractServer:
+    async def serve(
+        self, listener: socket.socket, kind: type[Connection]
+    ) -> asyncio.AbstractServer:
         """Accept on one socket."""
         listener.setblocking(False)
         backlog = self.settings.backlog
         if listener.family == socket.AF_UNIX:
             return await self.loop.create_unix_server(
-                lambda: Connection(self), sock=listener, backlog=backlog
+                lambda: kind(self), sock=listener, backlog=backlog
             )
-        return await self.loop.create_server(
-            lambda: Connection(self), sock=listener, backlog=backlog
-        )
+        return await self.loop.create_server(lambda: kind(self), sock=listener, backlog=backlog)
 
     def stop(self, grace: float | None = None) -> None:
         """
@@ -185,11 +196,12 @@ class JobServer:
         for server in self.servers:
             server.close()
         self.servers = []
-        for listener in self.listeners:
+        for listener in self.listeners + self.http_listeners:
             if listener.family == socket.AF_UNIX and listener.fileno() >= 0:
                 remove_socket(listener.getsockname())
             listener.close()
         self.listeners = []
+        self.http_listeners = []
 
     async def run_until_stopped(self) -> None:
         """Wait for ``stop``, then close connections and store."""
@@ -209,18 +221,19 @@ class JobServer:
 
     def addresses(self) -> list[str]:
         """Return the addresses that are listened on, as a person writes them."""
-        return [name_of(listener) for listener in self.listeners]
+        names = [name_of(listener) for listener in self.listeners]
+        return names + [f"http://{name_of(listener)}" for listener in self.http_listeners]
 
     # Connections.
 
     def connected(
         self, connection: Connection, descriptor: int, address: bytes, local: bool
-    ) -> Peer:
+    ) -> None:
         """Enter a connection."""
         self.connection_count += 1
         number = self.connection_count
         self.connections[number] = connection
-        return self.exchange.connect(self.clock(), number, descriptor, address, local)
+        connection.enter(number, descriptor, address, local)
 
     def disconnected(self, connection: Connection) -> None:
         """Let a connection go."""
@@ -228,21 +241,6 @@ class JobServer:
         self.watched.discard(connection)
         self.exchange.disconnect(self.clock(), connection.peer.session)
         self.schedule_pass()
-
-    def received(self, connection: Connection, data: bytes) -> None:
-        """Take what a connection received."""
-        peer = connection.peer
-        self.exchange.receive(self.clock(), peer, data)
-        if peer.reader.pending:
-            if not connection.partial_since:
-                connection.partial_since = self.clock()
-                connection.partial_size = len(peer.reader.pending)
-                self.watch(connection)
-        else:
-            connection.partial_since = 0.0
-        if not self.pass_scheduled:
-            self.pass_scheduled = True
-            self.loop.call_soon(self.finish_pass)
 
     def keep_alive(self, raw: socket.socket) -> None:
         """Have TCP notice peers that are gone without a word."""
@@ -272,8 +270,7 @@ class JobServer:
         now = self.clock()
         for connection in list(self.watched):
             if connection.stalled_since:
-                if now - connection.stalled_since > self.settings.stalled_timeout:
-                    connection.drop("it has not read for too long")
+                self.look_at_stalled(connection, now)
             elif connection.partial_since:
                 self.look_at_partial(connection, now)
             else:
@@ -281,13 +278,24 @@ class JobServer:
         if self.watched:
             self.watching = self.loop.call_later(WATCH_INTERVAL, self.look_after)
 
+    def look_at_stalled(self, connection: Connection, now: float) -> None:
+        """Drop a connection that does not read what waits for it."""
+        if now - connection.stalled_since <= self.settings.stalled_timeout:
+            return
+        size = connection.transport.get_write_buffer_size()
+        if connection.stalled_size - size < PROGRESS:
+            connection.drop("it has not read for too long")
+            return
+        connection.stalled_since = now
+        connection.stalled_size = size
+
     def look_at_partial(self, connection: Connection, now: float) -> None:
-        """Drop a connection whose packet does not grow."""
+        """Drop a connection whose request does not grow."""
         if now - connection.partial_since <= self.settings.partial_timeout:
             return
-        size = len(connection.peer.reader.pending)
-        if size - connection.partial_size < PARTIAL_PROGRESS:
-            connection.drop("it did not finish its packet in time")
+        size = connection.pending_size()
+        if size - connection.partial_size < PROGRESS:
+            connection.drop("it did not finish its request in time")
             return
         connection.partial_since = now
         connection.partial_size = size
