@@ -80,7 +80,7 @@ def test_file_of_a_real_gearmand_is_taken_over(sqlite: MakeStore, left_by_gearma
         (b"empty", b"photo-3", b"", 1, 0),
         (b"later", b"photo-4", b"c.jpg", 1, 1999999999),
     ]
-    assert [row[1] for row in found] == [b"H:test:import:0%d" % row[0] for row in found]
+    assert [row[1] for row in found] == [f"H:test:import:0{row[0]}".encode() for row in found]
     # A generation of their own, before the one that starts now.
     assert {row[0] >> 40 for row in found if isinstance(row[0], int)} == {generation - 1}
 

@@ -24,6 +24,8 @@ from geartrain.store.sqlite import SqliteStore
 
 MakeStore = Callable[..., SqliteStore]
 
+PRAGMAS = ("journal_mode", "synchronous", "trusted_schema")
+
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
@@ -193,7 +195,7 @@ class FailingCommit(sqlite3.Connection):
         if sql == "COMMIT" and FailingCommit.failing:
             FailingCommit.failing = False
             error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC  # type: ignore[misc]
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
             raise error
         return cursor
 
@@ -205,7 +207,7 @@ def failing_commit(monkeypatch: pytest.MonkeyPatch) -> type[FailingCommit]:
     def connect_failing(*args: object, **settings: object) -> sqlite3.Connection:
         return connect(*args, factory=FailingCommit, **settings)  # type: ignore[call-overload,no-any-return]
 
-    monkeypatch.setattr(module.sqlite3, "connect", connect_failing)
+    monkeypatch.setattr(sqlite3, "connect", connect_failing)
     return FailingCommit
 
 
@@ -245,6 +247,20 @@ def test_refused_job_may_be_added_again(
         store.commit(make_jobs(20), [], [])
     store.commit(make_jobs(20), [], [])
     assert numbers(store) == [FIRST + 1 + n for n in range(20)]
+
+
+def test_connection_after_a_failure_syncs_as_the_first_did(sqlite: MakeStore, path: Path) -> None:
+    store = sqlite()
+    store.open()
+    for failing in (False, True):
+        if failing:
+            with full_disk(path), pytest.raises(StoreUnavailable):
+                store.commit(make_jobs(100), [], [])
+        store.commit([make_job(FIRST + 1)], [], [FIRST + 1])
+        connection = store._connection
+        assert connection is not None
+        modes = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS]
+        assert modes == [b"wal", 2, 0]
 
 
 # Gone.
@@ -411,8 +427,9 @@ def test_new_file_is_for_its_owner_and_group(sqlite: MakeStore, path: Path) -> N
         os.umask(old)
 
 
-def test_path_with_signs_that_mean_something_to_sqlite(tmp_path: Path) -> None:
-    path = tmp_path / "50% of?mode=ro&it #1 größe.db"
+@pytest.mark.parametrize("name", [b"50% of?mode=ro&it #1 gr\xc3\xb6\xc3\x9fe.db", b"\xff\xfe.db"])
+def test_path_with_signs_that_mean_something_to_sqlite(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
     store = SqliteStore(str(path), handle_prefix=b"H:x")
     store.open()
     store.commit([make_job(FIRST + 1)], [], [])

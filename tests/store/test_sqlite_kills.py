@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.services.availability import find_program, require
 from tests.store.samples import numbers
 
 from geartrain.store.sqlite import SqliteStore
@@ -109,3 +110,30 @@ def test_first_start_that_is_killed_anywhere_can_be_repeated(
             break
     assert code == 0
     assert step > 10
+
+
+def test_nothing_is_said_to_be_committed_before_the_log_is_synced(
+    path: Path, tmp_path: Path
+) -> None:
+    require("strace")
+    trace = tmp_path / "trace"
+    calls = "trace=pwrite64,fdatasync,fsync,write"
+    strace = [find_program("strace") or "strace", "-f", "-y", "-e", calls, "-o", str(trace)]
+    argv = [*strace, sys.executable, "-m", "tests.store.committer", str(path), "7"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    for _ in range(100):
+        process.stdout.readline()
+    # strace ends with the program it runs, which can't write any more.
+    process.stdout.close()
+    process.wait()
+    written = synced = committed = 0
+    for line in trace.read_text(errors="replace").splitlines():
+        if "pwrite64" in line and "queue.db-wal>" in line:
+            written += 1
+        elif "sync(" in line and "queue.db-wal>" in line:
+            synced = written
+        elif '"committed' in line:
+            committed += 1
+            assert synced == written > 0
+    assert committed >= 50

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Dialect, create_engine
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from tests.store.samples import FIRST, make_job, numbers, rows
 
@@ -47,7 +47,7 @@ def schema(path: Path) -> dict[str, str]:
 
 
 def test_written_statements_are_the_compiled_ones() -> None:
-    compiled = compile_statements(sqlite.dialect(paramstyle="qmark"))  # type: ignore[no-untyped-call]
+    compiled = compile_statements(sqlite.dialect(paramstyle="qmark"))
     assert vars(STATEMENTS) == vars(compiled), "run python -m geartrain.store.compiling"
     assert HEAD == compiling.HEAD
 
@@ -155,13 +155,13 @@ def test_store_of_a_newer_release_is_refused(sqlite: MakeStore, path: Path) -> N
 @pytest.mark.parametrize(
     "dialect",
     [
-        mysql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
+        mysql.dialect(paramstyle="format"),
         postgresql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
     ],
     ids=lambda dialect: dialect.name,
 )
-def test_statements_can_be_compiled_for_other_databases(dialect: object) -> None:
-    statements = compile_statements(dialect)  # type: ignore[arg-type]
+def test_statements_can_be_compiled_for_other_databases(dialect: Dialect) -> None:
+    statements = compile_statements(dialect)
     assert statements.add_row.count("%s") == len(COLUMNS)
     assert statements.forget.endswith("IN (")
     assert statements.mark.startswith("%s")

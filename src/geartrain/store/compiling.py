@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import wrap
 
-from sqlalchemy import Dialect, bindparam, delete, func, insert, select, update
+from sqlalchemy import Dialect, bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql import ClauseElement, Insert
@@ -62,7 +62,7 @@ def compile_statements(dialect: Dialect) -> Statements:
         keep_generation=text(insert(generation).values(started=bindparam("started"))),
         create=(
             *(text(CreateTable(table)) for table in metadata.sorted_tables),
-            f"INSERT INTO {version.name} (version_num) VALUES ('{HEAD}')",
+            text(insert(version).values(version_num=literal_column(f"'{HEAD}'"))),
         ),
     )
 

@@ -72,9 +72,9 @@ def import_table(
         now: When they count as submitted, in seconds since 1970; gearmand doesn't say.
 
     """
-    when = "when_to_run" if "when_to_run" in columns(connection, name) else "0"
+    when_name = "when_to_run" if "when_to_run" in columns(connection, name) else "NULL"
     found = connection.execute(
-        f'SELECT rowid, unique_key, function_name, priority, data, {when} FROM "{name}" '
+        f'SELECT rowid, unique_key, function_name, priority, data, {when_name} FROM "{name}" '
         "ORDER BY rowid"
     )
     imported = Imported(free_name(connection, name))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Final
 
@@ -63,9 +64,10 @@ class StoreLock:
         """Write down who has the store, and its generation."""
         self.generation = generation
         text = b"%d %d\n" % (os.getpid(), generation)
-        # Not synced: it is a help for people, and the store counts for itself.
-        os.pwrite(self._descriptor, text, 0)
-        os.ftruncate(self._descriptor, len(text))
+        # A help for people, so it need not be synced, and a full disk may do without it.
+        with suppress(OSError):
+            os.pwrite(self._descriptor, text, 0)
+            os.ftruncate(self._descriptor, len(text))
 
     def release(self) -> None:
         """Give the store back. Safe to call twice."""

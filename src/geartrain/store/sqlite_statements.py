@@ -46,6 +46,6 @@ STATEMENTS: Final = Statements(
             "CREATE TABLE geartrain_version ( version_num VARCHAR(32) NOT NULL, CONSTRAINT "
             "geartrain_version_pkc PRIMARY KEY (version_num) )"
         ),
-        "INSERT INTO geartrain_version (version_num) VALUES ('0001')",
+        "INSERT INTO geartrain_version (version_num) VALUES ('0001') RETURNING version_num",
     ),
 )
