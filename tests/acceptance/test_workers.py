@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.acceptance.connection import SUBMIT_JOB, WORK_COMPLETE, WORK_STATUS, Connection
 from tests.acceptance.expectations import repaired
 from tests.acceptance.job_server import JobServer
 from tests.acceptance.peer import Peers
@@ -193,3 +194,15 @@ def test_a_worker_that_left_is_not_counted_any_more(
     assert job_server.status(function) == (0, 0, 1)
     worker.kill()
     job_server.wait_for_workers(function, 0)
+
+
+@every_worker_but(php="its numbers are whole", c="its numbers are whole")
+def test_progress_is_passed_on_as_the_worker_wrote_it(
+    peers: Peers, job_server: JobServer, language: str, function: str
+) -> None:
+    peers.worker(language, fraction=function)
+    with Connection(job_server.port) as client:
+        for _ in range(2):
+            handle = client.submit(SUBMIT_JOB, function.encode(), b"", b"x")
+            assert client.receive() == (WORK_STATUS, handle + b"\x000.5\x001.5")
+            assert client.receive() == (WORK_COMPLETE, handle + b"\0end")

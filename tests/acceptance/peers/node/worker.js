@@ -29,6 +29,7 @@ const behaviours = {
     job.reportStatus(1, 2);
     job.workComplete('end');
   },
+  fraction: (job) => { job.reportStatus(0.5, 1.5); job.workComplete('end'); },
   fail: (job) => job.reportError(),
   throw: (job) => job.reportException('it broke'),
   empty: (job) => job.workComplete(''),

@@ -32,6 +32,7 @@ my %behaviours = (
         $job->set_status(1, 2);
         return 'end';
     },
+    fraction => sub { $_[0]->set_status(0.5, 1.5); return 'end' },
     fail  => sub { return undef },
     throw => sub { die "it broke\n" },
     empty => sub { return '' },

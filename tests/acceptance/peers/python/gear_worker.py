@@ -29,6 +29,11 @@ def story(job: gear.WorkerJob) -> None:
     job.sendWorkComplete(b"end")
 
 
+def fraction(job: gear.WorkerJob) -> None:
+    job.sendWorkStatus(0.5, 1.5)
+    job.sendWorkComplete(b"end")
+
+
 def fail(job: gear.WorkerJob) -> None:
     job.sendWorkFail()
 

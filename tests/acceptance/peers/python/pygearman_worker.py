@@ -32,6 +32,11 @@ def story(worker: Worker, job: Job) -> bytes:
     return b"end"
 
 
+def fraction(worker: Worker, job: Job) -> bytes:
+    worker.send_job_status(job, 0.5, 1.5)
+    return b"end"
+
+
 def fail(worker: Worker, job: Job) -> bytes:
     raise ValueError("the library turns this into WORK_FAIL")
 
