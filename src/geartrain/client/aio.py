@@ -9,29 +9,23 @@ loop, and reports are taken in as they come, whoever waits.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
-from functools import partial
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Literal, Self, Unpack, cast, overload
 
-from geartrain.client.address import Address, ServersLike, parse_address, parse_addresses
+from geartrain.client.address import Address, ServersLike, parse_addresses
+from geartrain.client.aio_job import AsyncJob, AsyncQuestion, AsyncTaskSet, as_completed
 from geartrain.client.aio_pump import AsyncPump
+from geartrain.client.aio_source import Source
 from geartrain.client.batch import Batch, as_submission
 from geartrain.client.dialing import CONNECT_TIMEOUT
-from geartrain.client.job import (
-    UNKNOWN_STATUS,
-    JobEvent,
-    JobHandle,
-    JobRecord,
-    Question,
-    Status,
-    read_status,
-)
+from geartrain.client.job import JobRecord
 from geartrain.client.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from geartrain.client.placement import PlacementRule
+from geartrain.client.question import status_question
+from geartrain.client.reports import UNKNOWN_STATUS, JobHandle, Status, read_status
 from geartrain.client.settings import ANSWER_TIMEOUT, PATIENCE, ResendRule, Settings
 from geartrain.client.submission import (
     Submission,
@@ -42,145 +36,9 @@ from geartrain.client.submission import (
     name_bytes,
     workload_bytes,
 )
-from geartrain.errors import GeartrainError, JobTimeout, UsageError
-from geartrain.wire.packet import ECHO_REQ, GET_STATUS, GET_STATUS_UNIQUE, OPTION_REQ
+from geartrain.errors import JobTimeout, UsageError
+from geartrain.wire.packet import ECHO_REQ, OPTION_REQ
 from geartrain.wire.reader import MAX_PACKET
-
-Item = TypeVar("Item")
-
-logger = logging.getLogger("geartrain.client")
-
-
-class Changes:
-    """Futures of those who wait until something holds that changes now and then."""
-
-    def __init__(self) -> None:
-        self.waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
-
-    def note(self) -> None:
-        """Let those go on whose condition holds."""
-        for done, future in self.waiters:
-            if not future.done() and done():
-                future.set_result(None)
-
-    async def wait(self, done: Callable[[], bool], seconds: float | None) -> bool:
-        """Wait until ``done()``; return False where the time was over first."""
-        if done():
-            return True
-        future = asyncio.get_running_loop().create_future()
-        waiter = (done, future)
-        self.waiters.append(waiter)
-        try:
-            async with asyncio.timeout(seconds):
-                await future
-        except TimeoutError:
-            return done()
-        finally:
-            self.waiters.remove(waiter)
-        return True
-
-
-class AsyncJob(JobRecord):
-    """
-    A foreground job: its result will come. ``await job`` is ``await job.result()``.
-
-    Made by `AsyncClient.submit`.
-    """
-
-    __slots__ = ("_changes",)
-
-    def __init__(self, submission: Submission, now: float) -> None:
-        super().__init__(submission, now)
-        self._changes: Changes | None = None
-
-    def __repr__(self) -> str:
-        state = "ended" if self.ended else "accepted" if self.accepted else "not accepted yet"
-        return f"<AsyncJob {self.handle!r} {self.function!r} {state}>"
-
-    def __await__(self) -> Generator[Any, None, bytes]:
-        return self.result().__await__()
-
-    def note_change(self) -> None:
-        """Tell those who wait."""
-        if self._changes is not None:
-            self._changes.note()
-
-    async def until(self, done: Callable[[], bool], seconds: float | None) -> bool:
-        """Wait until ``done()``, to be asked at each change; return whether it came in time."""
-        if self._changes is None:
-            self._changes = Changes()
-        return await self._changes.wait(done, seconds)
-
-    async def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end, ``timeout`` seconds at most; return whether it came."""
-        return self.ended or await self.until(self.done, timeout)
-
-    async def result(self, timeout: float | None = None) -> bytes:
-        """
-        Return what the worker sent with WORK_COMPLETE.
-
-        Args:
-            timeout: Seconds to wait; None for as long as it takes. The job goes on when
-                they are over, and can be waited for again.
-
-        Raises:
-            GeartrainError: As `geartrain.client.sync.Job.result` does.
-
-        """
-        if not await self.wait(timeout):
-            raise JobTimeout(self.handle, timeout or 0.0)
-        return self.outcome()
-
-    async def exception(self, timeout: float | None = None) -> GeartrainError | None:
-        """Return what `result` would raise, None if it would not; wait as it does."""
-        if not await self.wait(timeout):
-            raise JobTimeout(self.handle, timeout or 0.0)
-        return self.failure()
-
-    async def events(self, timeout: float | None = None) -> AsyncIterator[JobEvent]:
-        """
-        Yield what the worker reports as it comes, the end last.
-
-        Each report is handed out once, and no longer found in ``data`` and ``warnings``.
-
-        Args:
-            timeout: Seconds to wait for each.
-
-        Raises:
-            JobTimeout: The next did not come in time.
-            GeartrainError: The job was refused or cut off, as in `result`.
-
-        """
-        while True:
-            if not await self.until(self.has_news, timeout):
-                raise JobTimeout(self.handle, timeout or 0.0)
-            event = self.next_event()
-            if event is None:
-                yield self.last_event()
-                return
-            yield event
-
-    def add_done_callback(self, callback: Callable[[AsyncJob], object]) -> None:
-        """
-        Have ``callback(job)`` called by the event loop once it has ended.
-
-        An exception that it raises is logged and goes no further.
-        """
-        self.watch(partial(_call_back_soon, asyncio.get_running_loop(), callback))
-
-
-class AsyncQuestion(Question):
-    """A question whose answer can be awaited."""
-
-    __slots__ = ("changes",)
-
-    def __init__(self, kind: int, args: list[bytes]) -> None:
-        super().__init__(kind, args)
-        self.changes = Changes()
-
-    def note_change(self) -> None:
-        """Tell whoever waits."""
-        self.changes.note()
 
 
 class AsyncClient:
@@ -523,12 +381,10 @@ class AsyncClient:
 
     def task_set(self) -> AsyncTaskSet:
         """Return an empty set of jobs that run side by side."""
-        return AsyncTaskSet(self)
+        return AsyncTaskSet(self._pump)
 
-    async def as_completed(
-        self,
-        jobs: Iterable[AsyncJob],
-        timeout: float | None = None,
+    def as_completed(
+        self, jobs: Iterable[AsyncJob], timeout: float | None = None
     ) -> AsyncIterator[AsyncJob]:
         """
         Yield jobs as they end, whichever is first.
@@ -541,20 +397,7 @@ class AsyncClient:
             JobTimeout: Not all ended in time.
 
         """
-        ended: asyncio.Queue[AsyncJob] = asyncio.Queue()
-        pending = list(jobs)
-        for job in pending:
-            job.watch(ended.put_nowait)
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
-        for _ in range(len(pending)):
-            try:
-                async with asyncio.timeout_at(deadline):
-                    job = await ended.get()
-            except TimeoutError:
-                late = next(job for job in pending if not job.ended)
-                raise JobTimeout(late.handle, timeout or 0.0) from None
-            yield job
+        return as_completed(jobs, timeout)
 
     # Questions.
 
@@ -581,25 +424,9 @@ class AsyncClient:
             UsageError: Neither or both were given.
 
         """
-        if unique is not None:
-            if job is not None:
-                raise UsageError("status takes a job or a unique key, not both")
-            key = name_bytes(unique, "unique")
-            return await self._ask_status(GET_STATUS_UNIQUE, key, None, timeout)
-        if isinstance(job, AsyncJob):
-            job = job.ticket()
-        if isinstance(job, JobHandle):
-            server = parse_address(job.server)
-            return await self._ask_status(GET_STATUS, job.handle, server, timeout)
-        if job is None:
-            raise UsageError("status takes a job, its handle, or unique=")
-        return await self._ask_status(GET_STATUS, name_bytes(job, "handle"), None, timeout)
-
-    async def _ask_status(
-        self, kind: int, name: bytes, server: Address | None, seconds: float | None
-    ) -> Status:
-        for address in [server] if server is not None else self._pump.addresses():
-            status = read_status(await self._ask(address, kind, name, seconds))
+        kind, name, server = status_question(job, unique)
+        for address in [server] if server is not None else self._pump.placement.addresses():
+            status = read_status(await self._ask(address, kind, name, timeout))
             if status.known:
                 return status
         return UNKNOWN_STATUS
@@ -655,101 +482,4 @@ class AsyncClient:
         return question.outcome()
 
 
-class AsyncTaskSet:
-    """
-    Jobs that run side by side and end in any order.
-
-    ``add`` does not wait for the server; what is refused ends with an error as other jobs
-    do. At the end of an ``async with`` block all jobs have ended.
-    """
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-        self.jobs: list[AsyncJob] = []
-
-    def __len__(self) -> int:
-        return len(self.jobs)
-
-    def __iter__(self) -> Iterator[AsyncJob]:
-        return iter(self.jobs)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:
-            await self.wait()
-
-    def add(
-        self, function: Text, workload: Workload = b"", **options: Unpack[SubmissionOptions]
-    ) -> AsyncJob:
-        """Add a foreground job, and return it before the server has accepted it."""
-        job = self._client._start(Submission(function, workload, **options))
-        self.jobs.append(job)
-        return job
-
-    def as_completed(self, timeout: float | None = None) -> AsyncIterator[AsyncJob]:
-        """Yield the jobs as they end; see `AsyncClient.as_completed`."""
-        return self._client.as_completed(self.jobs, timeout)
-
-    async def wait(self, timeout: float | None = None) -> list[AsyncJob]:
-        """
-        Wait until all have ended, well or not, and return them as they were added.
-
-        Raises:
-            JobTimeout: Not all ended in time.
-
-        """
-        async for _ in self.as_completed(timeout):
-            pass
-        return self.jobs
-
-    async def results(self, timeout: float | None = None) -> list[bytes]:
-        """Wait for all and return their results as they were added, or raise the first error."""
-        return [job.outcome() for job in await self.wait(timeout)]
-
-
-class Source:
-    """What is iterable one way or the other, taken a few items at a time."""
-
-    def __init__(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
-        self.plain: Iterator[Any] | None = None
-        self.asynchronous: AsyncIterator[Any] | None = None
-        if isinstance(items, AsyncIterable):
-            self.asynchronous = aiter(items)
-        else:
-            self.plain = iter(items)
-
-    async def take(self, count: int) -> list[Any]:
-        """Return the next items, ``count`` at most; fewer only at the end."""
-        items: list[Any] = []
-        try:
-            while len(items) < count:
-                if self.plain is not None:
-                    items.append(next(self.plain))
-                elif self.asynchronous is not None:
-                    items.append(await anext(self.asynchronous))
-        except (StopIteration, StopAsyncIteration):
-            pass
-        return items
-
-
-def _call_back_soon(
-    loop: asyncio.AbstractEventLoop, callback: Callable[[Any], object], job: AsyncJob
-) -> None:
-    loop.call_soon(_call_back, callback, job)
-
-
-def _call_back(callback: Callable[[Any], object], job: AsyncJob) -> None:
-    try:
-        callback(job)
-    except Exception:
-        logger.exception("callback of %r raised", job)
-
-
-__all__ = ["AsyncClient", "AsyncJob", "AsyncTaskSet"]
+__all__ = ["AsyncClient"]

@@ -16,8 +16,9 @@ from typing import Final, cast
 from geartrain.client.address import Address
 from geartrain.client.dialing import explain
 from geartrain.client.dialing_aio import dial_protocol
-from geartrain.client.job import JobRecord, Question
+from geartrain.client.job import JobRecord
 from geartrain.client.placement import Placement, Server, candidates, failures, next_attempt
+from geartrain.client.question import Question
 from geartrain.client.session import Request, Session
 from geartrain.client.settings import Settings
 from geartrain.client.unplaced import Unplaced, take_events
@@ -302,7 +303,7 @@ class AsyncPump:
 
         """
         give_up_at = self.loop.time() + self.settings.patience
-        servers = self.servers_at(address)
+        servers = self.placement.servers_at(address)
         while True:
             self.check_open()
             connection = await self.connect_any(candidates(servers, self.loop.time(), insist=True))
@@ -313,17 +314,6 @@ class AsyncPump:
             if self.loop.time() + pause >= give_up_at:
                 raise ConnectionFailed(failures(servers))
             await asyncio.sleep(pause)
-
-    def servers_at(self, address: Address | None) -> list[Server]:
-        """Return the server at an address, or all of them, best first."""
-        if address is None:
-            return self.placement.order(b"", b"")
-        known = [server for server in self.placement.servers if server.address == address]
-        return known or [Server(address, random)]
-
-    def addresses(self) -> list[Address]:
-        """Return the servers, the one that submissions go to first."""
-        return [server.address for server in self.placement.order(b"", b"")]
 
     def add_option(self, option: bytes) -> None:
         """Have an option asked for on each connection, those that are open included."""

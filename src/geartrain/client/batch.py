@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geartrain.client.job import JobHandle, JobRecord
+from geartrain.client.job import JobRecord
+from geartrain.client.reports import JobHandle
 from geartrain.client.submission import Submission
 from geartrain.errors import GeartrainError, JobTimeout, PartlySubmitted, UsageError
 

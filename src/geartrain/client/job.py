@@ -11,8 +11,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final
 
+from geartrain.client.reports import (
+    NO_PROGRESS,
+    EventKind,
+    JobEvent,
+    JobHandle,
+    Progress,
+    number,
+    server_error,
+)
 from geartrain.client.session import LOST_RUNNING, LOST_UNANSWERED, LOST_UNSENT, Event, Request
 from geartrain.client.submission import Submission
 from geartrain.errors import (
@@ -21,7 +30,6 @@ from geartrain.errors import (
     GeartrainError,
     JobException,
     JobFailed,
-    ServerError,
     SubmissionUncertain,
 )
 from geartrain.wire.packet import (
@@ -35,96 +43,8 @@ from geartrain.wire.packet import (
     WORK_WARNING,
 )
 
-EventKind: TypeAlias = Literal[
-    "data", "warning", "progress", "restarted", "completed", "failed", "raised"
-]
-
 # A job that ends its server each time must not take down one after the other for ever.
 MOST_RESENDS: Final = 5
-
-
-class JobHandle(NamedTuple):
-    """
-    Where to ask for a job: small, picklable, good in any process.
-
-    Attributes:
-        server: The server's address, as ``host:port`` or ``unix:/path``.
-        handle: The server's name of the job.
-
-    """
-
-    server: str
-    handle: bytes
-
-
-class Progress(NamedTuple):
-    """
-    How far a job is, in the worker's own units; ``0, 0`` where it has not said.
-
-    Attributes:
-        numerator: What is done.
-        denominator: What there is to do in all.
-
-    """
-
-    numerator: float
-    denominator: float
-
-    @property
-    def fraction(self) -> float:
-        """What is done, as a part of the whole; 0 where the whole is unknown."""
-        return self.numerator / self.denominator if self.denominator else 0.0
-
-
-class Status(NamedTuple):
-    """
-    What a server says of a job.
-
-    Attributes:
-        known: Whether the server has the job; it forgets jobs that have ended.
-        running: Whether a worker has it.
-        numerator: What is done, in the worker's units.
-        denominator: What there is to do.
-        waiting: How many clients wait for the result; None where the job was asked for
-            by handle, to which servers don't tell it.
-
-    """
-
-    known: bool
-    running: bool
-    numerator: float
-    denominator: float
-    waiting: int | None
-
-    @property
-    def progress(self) -> Progress:
-        """How far the job is."""
-        return Progress(self.numerator, self.denominator)
-
-
-UNKNOWN_STATUS: Final = Status(False, False, 0, 0, None)
-
-
-class JobEvent(NamedTuple):
-    """
-    Something a job's worker reported.
-
-    Attributes:
-        kind: ``data``, ``warning``, ``progress``; ``restarted`` where the connection was
-            lost and the job submitted again, so that reports start anew; ``completed``,
-            ``failed`` or ``raised`` at the end.
-        workload: The bytes that came with it; empty for ``progress``, ``restarted``,
-            ``failed``.
-        progress: How far the job was by then.
-
-    """
-
-    kind: EventKind
-    workload: bytes
-    progress: Progress
-
-
-NO_PROGRESS: Final = Progress(0, 0)
 
 
 class JobRecord:
@@ -388,88 +308,4 @@ class JobRecord:
         return JobHandle(self.address, self.handle)
 
 
-class Question:
-    """
-    A request that is answered by one packet: ECHO_REQ, OPTION_REQ, GET_STATUS.
-
-    Attributes:
-        answer: Arguments of the answer.
-        ended: Whether it was answered, refused or cut off.
-
-    """
-
-    __slots__ = ("_error", "answer", "ended", "request")
-
-    def __init__(self, kind: int, args: list[bytes]) -> None:
-        self.answer: list[bytes] = []
-        self.ended = False
-        self.request = Request(kind, args, self)
-        self._error: GeartrainError | None = None
-
-    def receive(self, event: Event) -> None:
-        """Take in the answer."""
-        if event.kind == ERROR:
-            self.fail(server_error(event.args))
-        else:
-            self.answer = event.args
-            self.ended = True
-            self.note_change()
-
-    def fail(self, error: GeartrainError) -> None:
-        """End it with ``error``."""
-        self._error = error
-        self.ended = True
-        self.note_change()
-
-    def note_change(self) -> None:
-        """Tell those who wait for the answer; the asyncio client knows how."""
-
-    def done(self) -> bool:
-        """Return whether it has ended."""
-        return self.ended
-
-    def forget(self) -> None:
-        """Stop listening: the answer is dropped when it comes."""
-        self.request.owner = None
-
-    def outcome(self) -> list[bytes]:
-        """Return the answer, or raise what came instead."""
-        if self._error is not None:
-            raise self._error
-        return self.answer
-
-
-def server_error(args: list[bytes]) -> ServerError:
-    """Return an ERROR packet's arguments as an exception."""
-    return ServerError(args[0].decode("utf-8", "replace"), args[1].decode("utf-8", "replace"))
-
-
-def number(text: bytes) -> float:
-    """Return a number as a worker wrote it, 0 where it is none."""
-    if text.isdigit() and len(text) < 20:
-        return int(text)
-    try:
-        value = float(text)
-    except ValueError:
-        return 0
-    return value if abs(value) < 1e300 else 0
-
-
-def read_status(args: list[bytes]) -> Status:
-    """Return the arguments of STATUS_RES or STATUS_RES_UNIQUE as a value."""
-    waiting = int(number(args[5])) if len(args) > 5 else None
-    return Status(args[1] == b"1", args[2] == b"1", number(args[3]), number(args[4]), waiting)
-
-
-__all__ = [
-    "UNKNOWN_STATUS",
-    "JobEvent",
-    "JobHandle",
-    "JobRecord",
-    "Progress",
-    "Question",
-    "Status",
-    "number",
-    "read_status",
-    "server_error",
-]
+__all__ = ["MOST_RESENDS", "JobRecord"]

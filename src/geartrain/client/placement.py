@@ -94,6 +94,7 @@ class Placement:
         if rule not in RULES:
             raise UsageError(f"placement {rule!r} is unknown; write one of {', '.join(RULES)}")
         self.servers = [Server(address, random) for address in addresses]
+        self.random = random
         self.hashed = rule == "hash"
         # The order for keyless submissions; sorted() by chance is a shuffle.
         self.preferred = list(self.servers)
@@ -112,6 +113,17 @@ class Placement:
             rest = [server for server in self.preferred if server is not self.current]
             return [self.current, *rest]
         return self.preferred
+
+    def servers_at(self, address: Address | None) -> list[Server]:
+        """Return the server at an address, which may be any; for None all, best first."""
+        if address is None:
+            return self.order(b"", b"")
+        known = [server for server in self.servers if server.address == address]
+        return known or [Server(address, self.random)]
+
+    def addresses(self) -> list[Address]:
+        """Return the servers, the one that submissions go to first."""
+        return [server.address for server in self.order(b"", b"")]
 
     def note_reached(self, server: Server) -> None:
         """Take note that a server accepted a connection for a submission."""

@@ -12,25 +12,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Literal, Self, Unpack, overload
+from typing import Any, Literal, Self, Unpack, overload
 
-from geartrain.client.address import Address, ServersLike, parse_address, parse_addresses
+from geartrain.client.address import Address, ServersLike, parse_addresses
 from geartrain.client.batch import Batch, as_submission
 from geartrain.client.dialing import CONNECT_TIMEOUT
-from geartrain.client.job import (
-    UNKNOWN_STATUS,
-    JobEvent,
-    JobHandle,
-    JobRecord,
-    Status,
-    read_status,
-)
 from geartrain.client.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from geartrain.client.placement import PlacementRule
+from geartrain.client.question import status_question
+from geartrain.client.reports import UNKNOWN_STATUS, JobHandle, Status, read_status
 from geartrain.client.settings import ANSWER_TIMEOUT, PATIENCE, ResendRule, Settings
 from geartrain.client.submission import (
     Submission,
@@ -41,103 +34,11 @@ from geartrain.client.submission import (
     name_bytes,
     workload_bytes,
 )
-from geartrain.client.sync_pump import Pump, call_back
-from geartrain.errors import GeartrainError, JobTimeout, UsageError
-from geartrain.wire.packet import ECHO_REQ, GET_STATUS, GET_STATUS_UNIQUE, OPTION_REQ
+from geartrain.client.sync_job import Job, TaskSet, as_completed, deadline_after
+from geartrain.client.sync_pump import Pump
+from geartrain.errors import JobTimeout, UsageError
+from geartrain.wire.packet import ECHO_REQ, OPTION_REQ
 from geartrain.wire.reader import MAX_PACKET
-
-# A task set that is filled faster than the server takes it waits when this much is unsent.
-_MOST_UNSENT: Final = 1024 * 1024
-
-
-class Job(JobRecord):
-    """
-    A foreground job: its result will come.
-
-    Made by `Client.submit`. Any thread may wait for it, several at once.
-    """
-
-    __slots__ = ("_pump",)
-
-    def __init__(self, pump: Pump, submission: Submission, now: float) -> None:
-        super().__init__(submission, now)
-        self._pump = pump
-
-    def __repr__(self) -> str:
-        state = "ended" if self.ended else "accepted" if self.accepted else "not accepted yet"
-        return f"<Job {self.handle!r} {self.function!r} {state}>"
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end, ``timeout`` seconds at most; return whether it came."""
-        if self.ended:
-            return True
-        with self._pump.lock:
-            return self._pump.wait(self.done, deadline_after(timeout))
-
-    def result(self, timeout: float | None = None) -> bytes:
-        """
-        Return what the worker sent with WORK_COMPLETE.
-
-        Args:
-            timeout: Seconds to wait; None for as long as it takes. The job goes on when
-                they are over, and can be waited for again.
-
-        Raises:
-            JobTimeout: It has not ended in time.
-            JobFailed: The worker gave up, or the server did.
-            JobException: The worker raised an exception.
-            ServerError: The server refused it.
-            SubmissionUncertain: The connection ended before the server said yes or no.
-            ConnectionLost: The connection ended before the result.
-            ConnectionFailed: No server could be reached.
-
-        """
-        if not self.wait(timeout):
-            raise JobTimeout(self.handle, timeout or 0.0)
-        return self.outcome()
-
-    def exception(self, timeout: float | None = None) -> GeartrainError | None:
-        """Return what `result` would raise, None if it would not; wait as it does."""
-        if not self.wait(timeout):
-            raise JobTimeout(self.handle, timeout or 0.0)
-        return self.failure()
-
-    def events(self, timeout: float | None = None) -> Iterator[JobEvent]:
-        """
-        Yield what the worker reports as it comes, the end last.
-
-        Each report is handed out once, and no longer found in ``data`` and ``warnings``.
-
-        Args:
-            timeout: Seconds to wait for each.
-
-        Raises:
-            JobTimeout: The next did not come in time.
-            GeartrainError: The job was refused or cut off, as in `result`.
-
-        """
-        while True:
-            with self._pump.lock:
-                if not self._pump.wait(self.has_news, deadline_after(timeout)):
-                    raise JobTimeout(self.handle, timeout or 0.0)
-            event = self.next_event()
-            if event is None:
-                yield self.last_event()
-                return
-            yield event
-
-    def add_done_callback(self, callback: Callable[[Job], object]) -> None:
-        """
-        Have ``callback(job)`` called when it ends: at once if it has, else in some other thread.
-
-        An exception that it raises is logged and goes no further.
-        """
-        with self._pump.lock:
-            if not self.ended:
-                self._pump.do_expect_callback()
-                self.watch(partial(self._pump.do_call_back, callback))
-                return
-        call_back(callback, self)
 
 
 class Client:
@@ -303,10 +204,10 @@ class Client:
             function, workload, background=background, at=at, delay=delay, **options
         )
         job = Job(self._pump, submission, time.time())
-        with self._pump.lock:
-            self._pump.do_submit(job)
+        with self._pump.turns.lock:
+            self._pump.submit(job)
             if not self._pump.wait(job.answered, deadline_after(timeout)):
-                self._pump.do_abandon(job)
+                self._pump.abandon(job)
                 raise JobTimeout(b"", timeout or 0.0)
         ticket = job.ticket()
         return ticket if job.background else job
@@ -343,14 +244,14 @@ class Client:
     def _start(self, submission: Submission) -> Job:
         """Return a job on its way, not waited for."""
         job = Job(self._pump, submission, time.time())
-        with self._pump.lock:
-            self._pump.do_submit(job)
+        with self._pump.turns.lock:
+            self._pump.submit(job)
         return job
 
     def _abandon(self, jobs: Iterable[Job]) -> None:
-        with self._pump.lock:
+        with self._pump.turns.lock:
             for job in jobs:
-                self._pump.do_abandon(job)
+                self._pump.abandon(job)
 
     # Many jobs.
 
@@ -424,17 +325,17 @@ class Client:
                 break
             now = time.time()
             jobs = [Job(self._pump, submission, now) for submission in chunk]
-            with self._pump.lock:
+            with self._pump.turns.lock:
                 for job in jobs:
-                    self._pump.do_submit(job)
+                    self._pump.submit(job)
                 batch.expect(jobs)
-                self._pump.do_flush()
+                self._pump.flush()
                 in_time = self._pump.wait(batch.has_room, deadline)
-        with self._pump.lock:
+        with self._pump.turns.lock:
             in_time = self._pump.wait(batch.is_complete, deadline)
             if not in_time:
                 for late in batch.give_up(timeout or 0.0):
-                    self._pump.do_abandon(late)
+                    self._pump.abandon(late)
         return batch.outcome()
 
     def map(
@@ -486,12 +387,12 @@ class Client:
             self._abandon(window)
 
     def _flush(self) -> None:
-        with self._pump.lock:
-            self._pump.do_flush()
+        with self._pump.turns.lock:
+            self._pump.flush()
 
     def task_set(self) -> TaskSet:
         """Return an empty set of jobs that run side by side."""
-        return TaskSet(self)
+        return TaskSet(self._pump)
 
     def as_completed(self, jobs: Iterable[Job], timeout: float | None = None) -> Iterator[Job]:
         """
@@ -505,18 +406,7 @@ class Client:
             JobTimeout: Not all ended in time.
 
         """
-        ended: deque[Job] = deque()
-        pending = list(jobs)
-        with self._pump.lock:
-            for job in pending:
-                job.watch(ended.append)
-        deadline = deadline_after(timeout)
-        for _ in range(len(pending)):
-            with self._pump.lock:
-                if not self._pump.wait(lambda: bool(ended), deadline):
-                    late = next(job for job in pending if not job.ended)
-                    raise JobTimeout(late.handle, timeout or 0.0)
-            yield ended.popleft()
+        return as_completed(self._pump, jobs, timeout)
 
     # Questions.
 
@@ -543,23 +433,8 @@ class Client:
             UsageError: Neither or both were given.
 
         """
-        if unique is not None:
-            if job is not None:
-                raise UsageError("status takes a job or a unique key, not both")
-            return self._ask_status(GET_STATUS_UNIQUE, name_bytes(unique, "unique"), None, timeout)
-        if isinstance(job, Job):
-            job = job.ticket()
-        if isinstance(job, JobHandle):
-            server = parse_address(job.server)
-            return self._ask_status(GET_STATUS, job.handle, server, timeout)
-        if job is None:
-            raise UsageError("status takes a job, its handle, or unique=")
-        return self._ask_status(GET_STATUS, name_bytes(job, "handle"), None, timeout)
-
-    def _ask_status(
-        self, kind: int, name: bytes, server: Address | None, timeout: float | None
-    ) -> Status:
-        for address in [server] if server is not None else self._pump.addresses():
+        kind, name, server = status_question(job, unique)
+        for address in [server] if server is not None else self._pump.placement.addresses():
             status = read_status(self._ask(address, kind, name, timeout))
             if status.known:
                 return status
@@ -588,14 +463,14 @@ class Client:
         """
         option = name_bytes(name, "option")
         self._ask(None, OPTION_REQ, option, timeout)
-        with self._pump.lock:
-            self._pump.do_add_option(option)
+        with self._pump.turns.lock:
+            self._pump.add_option(option)
 
     def _ask(
         self, server: Address | None, kind: int, arg: bytes, timeout: float | None
     ) -> list[bytes]:
         deadline = deadline_after(timeout)
-        with self._pump.lock:
+        with self._pump.turns.lock:
             question = self._pump.ask(server, kind, [arg], deadline)
             if not self._pump.wait(question.done, deadline):
                 question.forget()
@@ -603,72 +478,4 @@ class Client:
         return question.outcome()
 
 
-class TaskSet:
-    """
-    Jobs that run side by side and end in any order.
-
-    ``add`` does not wait for the server; what is refused ends with an error as other jobs
-    do. At the end of a ``with`` block all jobs have ended.
-    """
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self.jobs: list[Job] = []
-
-    def __len__(self) -> int:
-        return len(self.jobs)
-
-    def __iter__(self) -> Iterator[Job]:
-        return iter(self.jobs)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.wait()
-
-    def add(
-        self, function: Text, workload: Workload = b"", **options: Unpack[SubmissionOptions]
-    ) -> Job:
-        """Add a foreground job, and return it before the server has accepted it."""
-        pump = self._client._pump
-        job = Job(pump, Submission(function, workload, **options), time.time())
-        self.jobs.append(job)
-        with pump.lock:
-            pump.do_submit(job)
-            pump.wait(lambda: pump.unsent_size() < _MOST_UNSENT, None)
-        return job
-
-    def as_completed(self, timeout: float | None = None) -> Iterator[Job]:
-        """Yield the jobs as they end; see `Client.as_completed`."""
-        return self._client.as_completed(self.jobs, timeout)
-
-    def wait(self, timeout: float | None = None) -> list[Job]:
-        """
-        Wait until all have ended, well or not, and return them as they were added.
-
-        Raises:
-            JobTimeout: Not all ended in time.
-
-        """
-        for _ in self.as_completed(timeout):
-            pass
-        return self.jobs
-
-    def results(self, timeout: float | None = None) -> list[bytes]:
-        """Wait for all and return their results as they were added, or raise the first error."""
-        return [job.outcome() for job in self.wait(timeout)]
-
-
-def deadline_after(timeout: float | None) -> float | None:
-    """Return the moment ``timeout`` seconds from now by the monotonic clock; None for never."""
-    return None if timeout is None else time.monotonic() + timeout
-
-
-__all__ = ["Client", "Job", "TaskSet"]
+__all__ = ["Client"]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from geartrain.client.job import JobRecord, Question
+from geartrain.client.job import JobRecord
 from geartrain.client.placement import Placement, Server, failures, next_attempt
+from geartrain.client.question import Question
 from geartrain.client.session import Event
 from geartrain.errors import ConnectionLost
 
