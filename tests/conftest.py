@@ -14,6 +14,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
+# A hook: it names the suites that did not run for want of a service.
+from tests.services.availability import pytest_terminal_summary as pytest_terminal_summary
+
 # A slow machine is no defect, and a property test has no deadline of its own: pytest has one.
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

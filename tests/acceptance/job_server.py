@@ -52,10 +52,15 @@ class JobServer:
         self.directory = directory
         self.port = free_port()
         self.log = directory / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(self.command(), cwd=directory, stdout=log, stderr=log)
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), cwd=self.directory, stdout=log, stderr=log
+            )
         try:
-            eventually(self.accepts, f"{name} accepts connections")
+            eventually(self.accepts, f"{self.name} accepts connections")
         except BaseException:
             self.stop()
             raise
@@ -86,7 +91,7 @@ class JobServer:
         return self.log.read_text(errors="replace")[-4000:]
 
     def stop(self) -> None:
-        # There is nothing here that it should finish or keep, so it need not be asked politely.
+        """End the server as a crash would; `start` may follow, on the same port and store."""
         self.process.kill()
         self.process.wait()
 

@@ -72,6 +72,20 @@ def test_clients_of_all_languages_with_the_same_unique_share_one_job(
     assert [client.result() for client in clients] == [b"ecno"] * len(clients)
 
 
+@pytest.mark.parametrize("fresh_job_server", ["geartrain"], indirect=True)
+def test_what_was_acknowledged_to_any_language_outlives_the_server(fresh_peers: Peers) -> None:
+    # gearmand keeps background jobs in memory unless it is given a queue plugin.
+    acknowledged = set()
+    for language in ("php", "perl", "node", "c", "pygearman", "gear"):
+        client = fresh_peers.client(language, "background", "keep", workload=language)
+        acknowledged.add((client.events()[0]["handle"], language.encode()))
+    fresh_peers.job_server.stop()
+    fresh_peers.job_server.start()
+    worker = fresh_peers.worker("php", echo="keep")
+    jobs = [worker.event("job") for _ in range(len(acknowledged))]
+    assert {(job["handle"], job["workload"]) for job in jobs} == acknowledged
+
+
 def test_workers_of_all_languages_share_the_work(peers: Peers, function: str) -> None:
     languages = ("php", "perl", "node", "c", "pygearman", "gear")
     workers = [peers.worker(language, slow=function) for language in languages]
