@@ -25,7 +25,7 @@ __all__ = [
 # What a person can do about a damaged file.
 WAY_OUT: Final = (
     "It was left as it is: put a backup in its place, save what can be read with the sqlite3 "
-    "command .recover, or move it away to start with an empty queue"
+    "command .dump, or move it away to start with an empty queue"
 )
 
 
