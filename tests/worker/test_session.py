@@ -11,16 +11,13 @@ from geartrain.wire.packet import (
     ECHO_REQ,
     ECHO_RES,
     ERROR,
-    GRAB_JOB_ALL,
     JOB_ASSIGN,
     JOB_ASSIGN_ALL,
     JOB_ASSIGN_UNIQ,
     JOB_CREATED,
-    NO_JOB,
     NOOP,
     OPTION_REQ,
     OPTION_RES,
-    PRE_SLEEP,
     RESET_ABILITIES,
     SET_CLIENT_ID,
     WORK_COMPLETE,
@@ -81,7 +78,7 @@ def session() -> WorkerSession:
     return session
 
 
-def test_exchange_as_printed_in_protocol():
+def test_exchange_as_printed_in_protocol() -> None:
     session = make_session()
     assert sent(session) == CAN_DO_REVERSE + ECHO + GRAB
     assert session.receive_data(ECHOED + NO_JOB_BYTES) == []
@@ -94,7 +91,7 @@ def test_exchange_as_printed_in_protocol():
     assert sent(session) == WORK_COMPLETE_TSET + GRAB
 
 
-def test_announcement_says_who_and_what_before_it_asks_for_a_job():
+def test_announcement_says_who_and_what_before_it_asks_for_a_job() -> None:
     session = WorkerSession(Slots(1), b"w1", {b"a": 0, b"b": 1500}, [b"exceptions"])
     session.announce()
     assert session.take_output() == [
@@ -108,7 +105,7 @@ def test_announcement_says_who_and_what_before_it_asks_for_a_job():
     ]
 
 
-def test_every_kind_of_assignment_is_understood():
+def test_every_kind_of_assignment_is_understood() -> None:
     session = make_session(Slots(3))
     session.asked = 3
     jobs = session.receive_data(
@@ -123,7 +120,7 @@ def test_every_kind_of_assignment_is_understood():
     ]
 
 
-def test_reports_go_out_in_order_with_the_job_s_handle(session):
+def test_reports_go_out_in_order_with_the_job_s_handle(session: WorkerSession) -> None:
     job = give(session, b"H:1")
     session.status(job, 3, 10)
     session.data(job, b"d\0d")
@@ -135,19 +132,19 @@ def test_reports_go_out_in_order_with_the_job_s_handle(session):
     ]
 
 
-def test_failure_is_one_packet_and_the_next_grab(session):
+def test_failure_is_one_packet_and_the_next_grab(session: WorkerSession) -> None:
     job = give(session, b"H:1")
     assert session.fail(job)
     assert sent(session) == pack_request(WORK_FAIL, [b"H:1"]) + GRAB
 
 
-def test_exception_is_one_packet_and_no_failure_follows(session):
+def test_exception_is_one_packet_and_no_failure_follows(session: WorkerSession) -> None:
     job = give(session, b"H:1")
     assert session.exception(job, b"ValueError: no")
     assert sent(session) == pack_request(WORK_EXCEPTION, [b"H:1", b"ValueError: no"]) + GRAB
 
 
-def test_a_job_is_ended_once(session):
+def test_a_job_is_ended_once(session: WorkerSession) -> None:
     job = give(session, b"H:1")
     session.complete(job, b"")
     session.take_output()
@@ -158,7 +155,7 @@ def test_a_job_is_ended_once(session):
         session.complete(job, b"again")
 
 
-def test_worker_sleeps_only_when_every_grab_is_answered():
+def test_worker_sleeps_only_when_every_grab_is_answered() -> None:
     session = make_session(Slots(2))
     session.receive_data(assign(b"H:1"))
     session.receive_data(assign(b"H:2"))
@@ -174,7 +171,7 @@ def test_worker_sleeps_only_when_every_grab_is_answered():
     assert session.asleep
 
 
-def test_a_job_after_a_no_job_is_a_reason_to_ask_again():
+def test_a_job_after_a_no_job_is_a_reason_to_ask_again() -> None:
     session = make_session(Slots(4))
     session.asked, session.slots.free = 2, 2
     session.take_output()
@@ -183,7 +180,7 @@ def test_a_job_after_a_no_job_is_a_reason_to_ask_again():
     assert not session.asleep
 
 
-def test_one_wake_up_asks_for_one_job_and_for_more_as_jobs_come():
+def test_one_wake_up_asks_for_one_job_and_for_more_as_jobs_come() -> None:
     session = make_session(Slots(8))
     session.receive_data(NO_JOB_BYTES)
     session.take_output()
@@ -195,7 +192,7 @@ def test_one_wake_up_asks_for_one_job_and_for_more_as_jobs_come():
     assert sent(session) == GRAB * 5
 
 
-def test_no_job_is_asked_for_without_a_slot():
+def test_no_job_is_asked_for_without_a_slot() -> None:
     session = make_session(Slots(2))
     session.receive_data(assign(b"H:1"))
     session.receive_data(assign(b"H:2"))
@@ -206,12 +203,12 @@ def test_no_job_is_asked_for_without_a_slot():
     assert sent(session).endswith(GRAB)
 
 
-def test_an_assignment_nobody_asked_for_ends_the_connection(session):
+def test_an_assignment_nobody_asked_for_ends_the_connection(session: WorkerSession) -> None:
     assert [job.handle for job in session.receive_data(assign(b"H:1") + assign(b"H:2"))] == [b"H:1"]
     assert "nobody had asked" in str(session.fault)
 
 
-def test_a_late_result_is_no_reason_to_stop(session):
+def test_a_late_result_is_no_reason_to_stop(session: WorkerSession) -> None:
     job = give(session, b"H:1")
     session.complete(job, b"")
     session.take_output()
@@ -222,7 +219,7 @@ def test_a_late_result_is_no_reason_to_stop(session):
     assert give(session, b"H:2").handle == b"H:2"
 
 
-def test_answers_to_options_and_echoes_are_taken(session):
+def test_answers_to_options_and_echoes_are_taken(session: WorkerSession) -> None:
     session.receive_data(pack_response(OPTION_RES, [b"exceptions"]) + ECHOED + ECHOED)
     assert session.fault is None
     assert sent(session) == b""
@@ -239,24 +236,26 @@ def test_answers_to_options_and_echoes_are_taken(session):
     ],
     ids=["client's packet", "text", "request", "unknown type", "short"],
 )
-def test_what_no_server_sends_to_a_worker_ends_the_connection(session, bad):
+def test_what_no_server_sends_to_a_worker_ends_the_connection(
+    session: WorkerSession, bad: bytes
+) -> None:
     assert session.receive_data(bad) == []
     assert session.fault is not None
 
 
-def test_a_function_learned_while_asleep_is_asked_for(session):
+def test_a_function_learned_while_asleep_is_asked_for(session: WorkerSession) -> None:
     session.receive_data(NO_JOB_BYTES)
     session.take_output()
     session.can_do(b"new", 0)
     assert sent(session) == pack_request(CAN_DO, [b"new"]) + ECHO + GRAB
 
 
-def test_a_function_is_announced_once(session):
+def test_a_function_is_announced_once(session: WorkerSession) -> None:
     session.can_do(b"reverse", 0)
     assert sent(session) == b""
 
 
-def test_ready_means_that_the_echo_after_the_latest_ability_is_back(session):
+def test_ready_means_that_the_echo_after_the_latest_ability_is_back(session: WorkerSession) -> None:
     assert not session.is_ready()
     session.receive_data(ECHOED)
     assert session.is_ready()
@@ -269,7 +268,7 @@ def test_ready_means_that_the_echo_after_the_latest_ability_is_back(session):
     assert session.is_ready()
 
 
-def test_stop_withdraws_functions_once_none_of_their_jobs_is_held():
+def test_stop_withdraws_functions_once_none_of_their_jobs_is_held() -> None:
     session = make_session(Slots(2), a=0, b=0, c=0)
     job_a = give(session, b"H:1", b"a")
     job_b = give(session, b"H:2", b"b")
@@ -290,7 +289,9 @@ def test_stop_withdraws_functions_once_none_of_their_jobs_is_held():
     assert session.is_done()
 
 
-def test_stop_waits_for_the_answer_to_a_grab_and_keeps_the_job_in_it(session):
+def test_stop_waits_for_the_answer_to_a_grab_and_keeps_the_job_in_it(
+    session: WorkerSession,
+) -> None:
     session.receive_data(ECHOED)
     session.stop()
     assert sent(session) == b""
@@ -305,7 +306,7 @@ def test_stop_waits_for_the_answer_to_a_grab_and_keeps_the_job_in_it(session):
     assert session.is_done()
 
 
-def test_a_stopped_session_stays_awake_for_nobody(session):
+def test_a_stopped_session_stays_awake_for_nobody(session: WorkerSession) -> None:
     session.receive_data(ECHOED + NO_JOB_BYTES)
     session.stop()
     session.take_output()
@@ -313,7 +314,7 @@ def test_a_stopped_session_stays_awake_for_nobody(session):
     assert sent(session) == b""
 
 
-def test_the_result_of_a_lost_connection_is_dropped_and_its_slot_used_elsewhere():
+def test_the_result_of_a_lost_connection_is_dropped_and_its_slot_used_elsewhere() -> None:
     slots = Slots(1)
     first = make_session(slots)
     job = give(first, b"H:1")
@@ -327,7 +328,7 @@ def test_the_result_of_a_lost_connection_is_dropped_and_its_slot_used_elsewhere(
     assert (sent(first), sent(second)) == (b"", GRAB)
 
 
-def test_grabs_that_nobody_can_answer_any_more_give_their_slots_back():
+def test_grabs_that_nobody_can_answer_any_more_give_their_slots_back() -> None:
     slots = Slots(1)
     first = make_session(slots)
     second = make_session(slots)
@@ -339,7 +340,7 @@ def test_grabs_that_nobody_can_answer_any_more_give_their_slots_back():
     assert slots.free == 0
 
 
-def test_servers_take_turns():
+def test_servers_take_turns() -> None:
     slots = Slots(1)
     first, second = make_session(slots), make_session(slots)
     order = []
@@ -350,14 +351,14 @@ def test_servers_take_turns():
     assert order == ["first", "second"] * 3
 
 
-def test_a_session_is_stuck_when_a_due_answer_does_not_come(session):
+def test_a_session_is_stuck_when_a_due_answer_does_not_come(session: WorkerSession) -> None:
     assert not session.is_stuck()
     assert session.is_stuck()
     session.receive_data(ECHOED)
     assert not session.is_stuck()
 
 
-def test_an_answer_that_became_due_since_the_last_look_is_not_late(session):
+def test_an_answer_that_became_due_since_the_last_look_is_not_late(session: WorkerSession) -> None:
     session.receive_data(ECHOED)
     job = give(session, b"H:1")
     assert not session.is_stuck()
@@ -366,7 +367,7 @@ def test_an_answer_that_became_due_since_the_last_look_is_not_late(session):
     assert session.is_stuck()
 
 
-def test_a_sleeping_session_is_never_stuck(session):
+def test_a_sleeping_session_is_never_stuck(session: WorkerSession) -> None:
     session.receive_data(ECHOED + NO_JOB_BYTES)
     assert not session.awaits_answer()
     assert not session.is_stuck()
