@@ -213,6 +213,15 @@ def test_spoiled_count_of_generations_is_counted_anew(
     assert len(numbers(store)) == 3000
 
 
+def test_generations_that_are_used_up_are_no_silent_overflow(
+    sqlite: MakeStore, closed: Path
+) -> None:
+    with closing(sqlite3.connect(closed)) as other, other:
+        other.execute("UPDATE geartrain_generation SET started = ?", (2**23 - 1,))
+    with pytest.raises(StoreDamaged, match="the count in geartrain_generation is wrong"):
+        sqlite().open()
+
+
 def test_null_in_every_column_is_set_aside(sqlite: MakeStore, closed: Path) -> None:
     with closing(sqlite3.connect(closed)) as other, other:
         other.execute("DROP VIEW gearman_queue")

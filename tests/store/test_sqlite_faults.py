@@ -483,6 +483,12 @@ def test_second_store_of_one_process_is_refused(sqlite: MakeStore) -> None:
     assert sqlite().open() == 2
 
 
+def test_lock_that_can_not_be_taken_is_named(sqlite: MakeStore, path: Path) -> None:
+    Path(f"{path}.lock").mkdir()
+    with pytest.raises(UsageError, match=r"queue\.db\.lock can't be written"):
+        sqlite().open()
+
+
 def test_failed_start_gives_the_lock_back(sqlite: MakeStore, path: Path) -> None:
     path.write_bytes(b"not a database" * 1000)
     store = sqlite()
