@@ -170,7 +170,7 @@ class SqlMapper:
 
         """
         generation = max(started, self.last_generation(cursor)) + 1
-        limit = (generation + LEAP) << GENERATION_BITS
+        limit = min((generation + LEAP) << GENERATION_BITS, 2**63 - 1)
         cursor.execute(self.statements.highest, (limit,))
         for (highest,) in cursor.fetchall():
             if isinstance(highest, int):
