@@ -4,12 +4,17 @@ Group commit: everything that waited for the disk goes there in one transaction.
 The store is called from one thread of its own, so the event loop never waits
 for a disk or a database. While one commit is under way, what comes in gathers
 for the next: the slower the disk, the larger the batches.
+
+A store may also hang. Then the event loop gives the submissions up that have
+waited too long (``give_up``); should their commit get through after all, the
+thread takes them out again before it does anything else.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from geartrain.broker.job import Job
@@ -31,6 +36,10 @@ class Committer:
         answer: Called from that thread after each commit with jobs: the jobs, and why
             they could not be stored, or None when they are on disk.
 
+    Attributes:
+        stalled: The store has kept a commit waiting for too long; what is put now would
+            wait as well, so it should be refused instead.
+
     """
 
     def __init__(
@@ -43,11 +52,18 @@ class Committer:
         self.updates: list[tuple[int, int]] = []
         self.dones: list[int] = []
         self.closing = False
-        # What the store could not take yet. Owed by the thread alone; in order.
+        # Jobs of the commit under way; since when they, and those that gather, have waited.
+        self.under_way: list[Job] = []
+        self.under_way_since = 0.0
+        self.adds_since = 0.0
+        self.stalled = False
+        # What the store could not take yet, in order. The thread's own.
         self.owed_updates: list[tuple[int, int]] = []
         self.owed_dones: list[int] = []
         self.failing = False
         self.thread = threading.Thread(target=self.run, name="geartrain-store", daemon=True)
+
+    # For the event loop.
 
     def start(self) -> None:
         """Start the writer thread."""
@@ -56,10 +72,27 @@ class Committer:
     def put(self, adds: list[Job], updates: list[tuple[int, int]], dones: list[int]) -> None:
         """Let all of it go into the next commit; never waits for the store."""
         with self.changed:
+            if adds and not self.adds:
+                self.adds_since = time.monotonic()
             self.adds += adds
             self.updates += updates
             self.dones += dones
             self.changed.notify()
+
+    def waited(self) -> float:
+        """Return for how many seconds the oldest submission has been waiting, 0 for none."""
+        with self.changed:
+            if self.under_way and not self.stalled:
+                return time.monotonic() - self.under_way_since
+            return time.monotonic() - self.adds_since if self.adds else 0.0
+
+    def give_up(self) -> list[Job]:
+        """Return all submissions without an answer; they will get none any more."""
+        with self.changed:
+            jobs = self.adds if self.stalled else self.under_way + self.adds
+            self.adds = []
+            self.stalled = bool(self.under_way)
+            return jobs
 
     def close(self, timeout: float) -> bool:
         """Commit what waits and end the thread; False when that took longer than allowed."""
@@ -69,16 +102,30 @@ class Committer:
         self.thread.join(timeout)
         return not self.thread.is_alive()
 
+    # The thread.
+
     def run(self) -> None:
-        """The writer thread: commit while there is something to commit."""
+        """Commit while there is something to commit."""
         while self.wait():
             with self.changed:
-                adds, self.adds = self.adds, []
+                self.under_way, self.adds = self.adds, []
                 updates, self.updates = self.updates, []
                 dones, self.dones = self.dones, []
+                self.under_way_since = self.adds_since
             self.owed_updates += updates
             self.owed_dones += dones
-            self.commit(adds)
+            error = self.commit(self.under_way)
+            with self.changed:
+                jobs, self.under_way = self.under_way, []
+                given_up, self.stalled = self.stalled, False
+                if error is not None:
+                    # What came in meanwhile has waited for a store that does not work.
+                    jobs = self.adds if given_up else jobs + self.adds
+                    self.adds = []
+            if given_up and error is None:
+                self.take_out(jobs)
+            elif jobs:
+                self.answer(jobs, error)
 
     def wait(self) -> bool:
         """Wait for something to commit; False when there is nothing more to come."""
@@ -91,36 +138,33 @@ class Committer:
                     return True
             return True
 
-    def commit(self, adds: list[Job]) -> None:
-        """Try to make one batch durable, and say how it went."""
+    def commit(self, adds: list[Job]) -> StoreError | None:
+        """Try to make one batch durable; return why it is not."""
         try:
             self.store.commit(adds, self.owed_updates, self.owed_dones)
         except StoreError as error:
-            self.failed(adds, error)
-            return
+            return self.failed(error)
         except Exception as error:
             # A store that fails in a way it did not foresee must not end the thread: then
             # nobody would ever be answered again.
             logger.exception("the store failed in an unexpected way")
-            self.failed(adds, StoreError(f"{type(error).__name__}: {error}"))
-            return
+            return self.failed(StoreError(f"{type(error).__name__}: {error}"))
         self.owed_updates = []
         self.owed_dones = []
         if self.failing:
             self.failing = False
             logger.warning("the store %s works again", self.store.name)
-        if adds:
-            self.answer(adds, None)
+        return None
 
-    def failed(self, adds: list[Job], error: StoreError) -> None:
-        """Refuse a batch. What came in meanwhile has waited long enough, and is refused too."""
-        with self.changed:
-            adds = adds + self.adds
-            self.adds = []
+    def failed(self, error: StoreError) -> StoreError:
+        """Note that the store does not work, once for each time it stops working."""
         if not self.failing:
             self.failing = True
             logger.error("the store %s does not work, jobs are refused: %s", self.store.name, error)
-        if adds:
-            # Should the commit have got through after all, these must not come back to life.
-            self.owed_dones += [job.number for job in adds]
-            self.answer(adds, error)
+        return error
+
+    def take_out(self, jobs: list[Job]) -> None:
+        """Forget jobs that were stored after they had been refused."""
+        # Before any other commit: a job may be submitted to again under the same number.
+        self.owed_dones = [job.number for job in jobs] + self.owed_dones
+        self.commit([])

@@ -77,7 +77,7 @@ def check(settings: Settings) -> None:
         raise UsageError(f"job_retries takes -1 to 255, not {settings.job_retries}")
     if not 1024 <= settings.max_packet < 2**31:
         raise UsageError(f"max_packet takes 1024 to 2147483647 bytes, not {settings.max_packet}")
-    for name in ("backlog", "output_limit", "partial_timeout", "stalled_timeout"):
+    for name in ("backlog", "output_limit", "partial_timeout", "stalled_timeout", "store_timeout"):
         if getattr(settings, name) <= 0:
             raise UsageError(f"{name} has to be more than 0, not {getattr(settings, name)}")
     if settings.grace < 0:

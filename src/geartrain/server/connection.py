@@ -8,15 +8,12 @@ written by ``flush``, once per pass of the event loop.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from geartrain.server.exchange import PacketPeer, Peer
     from geartrain.server.server import JobServer
-
-logger = logging.getLogger("geartrain.server")
 
 
 class Connection(asyncio.Protocol):
@@ -54,7 +51,8 @@ class Connection(asyncio.Protocol):
         address = b"-"
         local = True
         if raw.family != socket.AF_UNIX:
-            host = transport.get_extra_info("peername")[0]
+            # A peer that is gone already has no name any more; its end is about to be noticed.
+            host = (transport.get_extra_info("peername") or ["-"])[0]
             address = host.encode()
             local = host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
             self.server.keep_alive(raw)
@@ -71,7 +69,7 @@ class Connection(asyncio.Protocol):
 
     def note_partial(self, size: int) -> None:
         """Have the server look after a request of which only so many bytes are here."""
-        self.partial_since = self.server.clock()
+        self.partial_since = self.server.loop.time()
         self.partial_size = size
         self.server.watch(self)
 
@@ -88,7 +86,7 @@ class Connection(asyncio.Protocol):
 
     def note_stalled(self) -> None:
         """Have the server look after what the peer leaves unread."""
-        self.stalled_since = self.server.clock()
+        self.stalled_since = self.server.loop.time()
         self.stalled_size = self.transport.get_write_buffer_size()
         self.server.watch(self)
 
@@ -99,22 +97,23 @@ class Connection(asyncio.Protocol):
         chunks = peer.outbox.take()
         if transport.is_closing():
             return
-        if self.stalled_since and chunks and self.is_over_limit():
+        if peer.outbox.overrun or (self.stalled_since and chunks and self.is_over_limit()):
             self.drop("it does not read what it asked for")
             return
+        if self.stalled_since:
+            # What it reads from now on shows beside what comes on top.
+            self.stalled_size += sum(map(len, chunks))
         if len(chunks) == 1:
             transport.write(chunks[0])
         elif chunks:
             transport.writelines(chunks)
-        if peer.closing:
+        if (peer.closing or self.ending) and not self.server.exchange.owes(peer.session):
             self.end()
-        elif self.ending and not self.server.exchange.owes(peer.session):
-            transport.close()
 
     def end(self) -> None:
         """Close, once what was written is sent."""
         if self.peer.fault:
-            logger.info("closing %s: %s", self.name(), self.peer.fault)
+            self.server.peer_log.note("closing %s: %s", self.name(), self.peer.fault)
         self.transport.close()
 
     def is_over_limit(self) -> bool:
@@ -123,7 +122,7 @@ class Connection(asyncio.Protocol):
 
     def drop(self, reason: str) -> None:
         """End the connection at once."""
-        logger.info("dropping %s: %s", self.name(), reason)
+        self.server.peer_log.note("dropping %s: %s", self.name(), reason)
         self.transport.abort()
 
     def name(self) -> str:
@@ -134,9 +133,14 @@ class Connection(asyncio.Protocol):
 class PacketConnection(Connection):
     """A connection that speaks the Gearman protocol."""
 
-    __slots__ = ()
+    __slots__ = ("going_on",)
 
     peer: PacketPeer
+
+    def __init__(self, server: JobServer) -> None:
+        super().__init__(server)
+        # ``go_on`` is to be called soon.
+        self.going_on = False
 
     def enter(self, session: int, descriptor: int, address: bytes, local: bool) -> None:
         server = self.server
@@ -154,9 +158,37 @@ class PacketConnection(Connection):
             self.note_partial(pending)
         if not server.pass_scheduled:
             server.schedule_pass()
+        if peer.waiting:
+            self.transport.pause_reading()
+            self.go_on_soon()
 
     def pending_size(self) -> int:
         return len(self.peer.reader.pending)
+
+    def flush(self) -> None:
+        super().flush()
+        if self.peer.waiting:
+            self.go_on_soon()
+
+    def go_on_soon(self) -> None:
+        """Have packets taken that wait, after the others have had their turn."""
+        if not self.going_on:
+            self.going_on = True
+            self.server.loop.call_soon(self.go_on)
+
+    def go_on(self) -> None:
+        """Take packets that wait; listen again when there are none left."""
+        self.going_on = False
+        server = self.server
+        peer = self.peer
+        if self.transport.is_closing() or self.stalled_since:
+            return
+        if server.exchange.go_on(server.clock(), peer):
+            server.schedule_pass()
+            if peer.waiting:
+                self.go_on_soon()
+            else:
+                self.listen_again()
 
     def pause_writing(self) -> None:
         """The peer does not read: stop listening to it, so that it can't ask for more."""
@@ -165,5 +197,16 @@ class PacketConnection(Connection):
 
     def resume_writing(self) -> None:
         self.stalled_since = 0.0
-        if not self.transport.is_closing() and not self.ending:
+        if self.transport.is_closing():
+            return
+        if self.peer.waiting:
+            self.go_on_soon()
+        else:
+            self.listen_again()
+
+    def listen_again(self) -> None:
+        """Go on reading. That a request made no progress meanwhile was not the peer's fault."""
+        if not self.ending:
             self.transport.resume_reading()
+        if self.partial_since:
+            self.note_partial(self.pending_size())

@@ -34,7 +34,8 @@ from geartrain.broker.effects import (
     WorkersReport,
 )
 from geartrain.broker.job import Job
-from geartrain.server.replies import Outbox, write_effect
+from geartrain.errors import ProtocolError
+from geartrain.server.replies import OUTPUT_LIMIT, Outbox, write_effect
 from geartrain.server.requests import command_of, error
 from geartrain.server.text_commands import (
     TextCommands,
@@ -51,6 +52,14 @@ from geartrain.wire.text import END_OF_LIST, OK, unknown_command, words
 KEEP_RUNNING: Final = 0
 STOP_NOW: Final = 1
 STOP_GRACEFULLY: Final = 2
+
+# Packets of one peer that are taken in one pass of the event loop; then the others have their turn.
+MAX_PACKETS: Final = 1024
+# Answers that one peer may have waiting for the store before its next packets wait, too.
+MAX_HELD: Final = 16 * 1024
+# A peer with so many bytes to read gets the answer to its next text command later: a few bytes
+# may ask for a list of millions of jobs.
+_ENOUGH_TEXT: Final = 64 * 1024
 
 
 class Peer:
@@ -95,15 +104,27 @@ class Peer:
 
 
 class PacketPeer(Peer):
-    """A connection that speaks the Gearman protocol: packets, and lines of text between them."""
+    """
+    A connection that speaks the Gearman protocol: packets, and lines of text between them.
 
-    __slots__ = ("reader",)
+    Attributes:
+        waiting: Packets that have arrived and whose turn has not come; reading has to stop
+            while there are any.
+
+    """
+
+    __slots__ = ("held_size", "reader", "taken", "waiting")
 
     def __init__(
         self, session: int, reader: PacketReader, descriptor: int, address: bytes, local: bool
     ) -> None:
         Peer.__init__(self, session, descriptor, address, local)
         self.reader = reader
+        self.waiting: list[Packet] = []
+        # How many of the waiting ones have been taken.
+        self.taken = 0
+        # Bytes it has sent since it has an answer waiting for the store.
+        self.held_size = 0
 
 
 class Exchange:
@@ -115,6 +136,7 @@ class Exchange:
         text_commands: What answers lines of the text protocol.
         max_packet: Largest packet in bytes.
         allow_shutdown: Whether peers on this machine may stop the server by ``shutdown``.
+        output_limit: Bytes that may be written for one peer in one pass of the event loop.
 
     Attributes:
         adds: Jobs that the store has to keep before they are acknowledged.
@@ -132,6 +154,7 @@ class Exchange:
         "dones",
         "given_up",
         "max_packet",
+        "output_limit",
         "peers",
         "requested",
         "text_commands",
@@ -145,11 +168,13 @@ class Exchange:
         text_commands: TextCommands,
         max_packet: int,
         allow_shutdown: bool = True,
+        output_limit: int = OUTPUT_LIMIT,
     ) -> None:
         self.broker = broker
         self.text_commands = text_commands
         self.max_packet = max_packet
         self.allow_shutdown = allow_shutdown
+        self.output_limit = output_limit
         self.peers: dict[int, Peer] = {}
         # Peers with something to be written, in the order in which they got it.
         self.written: list[Peer] = []
@@ -167,6 +192,7 @@ class Exchange:
         """Enter a connection that speaks the Gearman protocol."""
         reader = PacketReader(REQUEST, self.max_packet)
         peer = PacketPeer(session, reader, descriptor, address, local)
+        peer.outbox.limit = self.output_limit
         self.enter(now, peer)
         return peer
 
@@ -184,34 +210,80 @@ class Exchange:
         """Take what the network delivered for a connection."""
         if peer.closing:
             return
+        packets = peer.reader.receive_data(data)
+        if peer.held_size:
+            peer.held_size += len(data)
+        if peer.waiting:
+            peer.waiting += packets
+            return
+        peer.waiting = packets
+        self.go_on(now, peer)
+        if not peer.held_size and self.owes(peer.session):
+            peer.held_size = len(data)
+
+    def go_on(self, now: float, peer: PacketPeer) -> bool:
+        """
+        Take packets that have arrived, as many as one peer may have taken at a time.
+
+        Returns whether any could be taken. If not, the peer has to be written to first, or
+        the store has to answer.
+        """
+        if peer.held_size and not self.may_ask_on(peer):
+            return False
         broker = self.broker
         session = peer.session
-        reader = peer.reader
-        for packet in reader.receive_data(data):
-            if packet.type == TEXT:
-                self.receive_line(now, peer, packet)
-            else:
+        packets = peer.waiting
+        start = peer.taken
+        stop = start
+        for packet in packets[start : start + MAX_PACKETS]:
+            if packet.type != TEXT:
                 for effect in broker.step(now, command_of(now, session, packet)):
                     self.carry_out(effect)
-        fault = reader.fault
-        if fault is not None:
-            if fault.code:
-                self.step(now, error(session, fault.code, str(fault).encode()))
-            peer.fault = str(fault)
-            peer.closing = True
-            self.note_written(peer)
+            elif self.has_enough(peer):
+                break
+            else:
+                self.receive_line(now, peer, packet)
+            stop += 1
+        if stop < len(packets):
+            peer.taken = stop
+        else:
+            peer.waiting = []
+            peer.taken = 0
+            if peer.reader.fault is not None:
+                self.refuse(now, peer, peer.reader.fault)
+        return stop > start
+
+    def may_ask_on(self, peer: PacketPeer) -> bool:
+        """Return whether a peer may have more answers waiting for the store."""
+        known = self.broker.sessions.get(peer.session)
+        if known is None or known.held is None:
+            peer.held_size = 0
+            return True
+        return len(known.held) < MAX_HELD and peer.held_size < self.output_limit
+
+    def has_enough(self, peer: PacketPeer) -> bool:
+        """Return whether a peer has to read, or to hear of the store, before its next line."""
+        return peer.outbox.size() > _ENOUGH_TEXT or self.owes(peer.session)
+
+    def refuse(self, now: float, peer: PacketPeer, fault: ProtocolError) -> None:
+        """Tell a peer that it broke the protocol, and have the connection closed."""
+        if fault.code:
+            self.step(now, error(peer.session, fault.code, str(fault).encode()))
+        peer.fault = str(fault)
+        peer.closing = True
+        self.note_written(peer)
 
     def receive_line(self, now: float, peer: Peer, packet: Packet) -> None:
         """Take one line of the text protocol."""
         line = packet.args[0]
-        if line[:8].lower() == b"shutdown":
-            self.shutdown(now, peer, line)
+        parts = [word.lower() for word in words(line)]
+        if parts and parts[0] == b"shutdown":
+            self.shutdown(now, peer, parts)
         else:
             self.step(now, self.text_commands.command_of(peer.session, line))
 
-    def shutdown(self, now: float, peer: Peer, line: bytes) -> None:
+    def shutdown(self, now: float, peer: Peer, parts: list[bytes]) -> None:
         """``shutdown`` and ``shutdown graceful``, for peers on this machine."""
-        parts = [word.lower() for word in words(line)]
         if parts == [b"shutdown"]:
             requested = STOP_NOW
         elif parts == [b"shutdown", b"graceful"]:

@@ -55,17 +55,41 @@ _NOOP: Final = pack_response(NOOP, [])
 _NO_JOB: Final = pack_response(NO_JOB, [])
 # Workloads from this size on are handed to the socket as they are, not copied into the buffer.
 LARGE: Final = 32 * 1024
+# Bytes that one connection may be sent in one pass, where nothing else is set.
+OUTPUT_LIMIT: Final = 32 * 1024 * 1024
 
 
 class Outbox:
-    """What one connection is to be sent in this pass of the event loop."""
+    """
+    What one connection is to be sent in this pass of the event loop.
 
-    __slots__ = ("buffer", "chunks")
+    Attributes:
+        limit: Results are no longer taken once it holds more bytes than this. A client may
+            have joined a job a million times, and would be sent the result as often.
+        overrun: Whether results were left out; the connection is of no use any more.
+
+    """
+
+    __slots__ = ("buffer", "chunked", "chunks", "limit", "overrun")
 
     def __init__(self) -> None:
         # Full buffers and large workloads, in order; the buffer comes after them.
         self.chunks: list[bytes] = []
         self.buffer = BytesWriter()
+        # Bytes in the chunks.
+        self.chunked = 0
+        self.limit = OUTPUT_LIMIT
+        self.overrun = False
+
+    def size(self) -> int:
+        """Return how many bytes it holds."""
+        return self.chunked + len(self.buffer)
+
+    def takes_results(self) -> bool:
+        """Return whether there is room for one more result, and note it where there is none."""
+        if self.size() > self.limit:
+            self.overrun = True
+        return not self.overrun
 
     def take(self) -> list[bytes]:
         """Return all that is to be sent, in few pieces, and start over."""
@@ -74,6 +98,7 @@ class Outbox:
             chunks.append(self.buffer.getvalue())
             self.buffer = BytesWriter()
         self.chunks = []
+        self.chunked = 0
         return chunks
 
     def write(self, data: bytes) -> None:
@@ -82,8 +107,10 @@ class Outbox:
             self.buffer.write(data)
             return
         if len(self.buffer):
+            self.chunked += len(self.buffer)
             self.chunks.append(self.buffer.getvalue())
             self.buffer = BytesWriter()
+        self.chunked += len(data)
         self.chunks.append(data)
 
     def start(self, kind: i32, size: int) -> BytesWriter:
@@ -106,14 +133,16 @@ def write_effect(outbox: Outbox, effect: SessionEffect) -> bool:
     elif isinstance(effect, AssignJob):
         write_assignment(outbox, effect)
     elif isinstance(effect, SendReport):
-        write_report(outbox, effect)
+        if outbox.takes_results():
+            write_report(outbox, effect)
     elif isinstance(effect, Noop):
         outbox.buffer.write(_NOOP)
     elif isinstance(effect, NoJob):
         outbox.buffer.write(_NO_JOB)
     elif isinstance(effect, SendStatus):
-        args = [effect.handle, effect.numerator, effect.denominator]
-        outbox.write(pack_response(WORK_STATUS, args))
+        if outbox.takes_results():
+            args = [effect.handle, effect.numerator, effect.denominator]
+            outbox.write(pack_response(WORK_STATUS, args))
     elif isinstance(effect, EchoResult):
         outbox.start(ECHO_RES, len(effect.workload))
         outbox.write(effect.workload)
@@ -193,4 +222,4 @@ def pack_status(effect: StatusResult) -> bytes:
     return pack_response(STATUS_RES_UNIQUE, args)
 
 
-__all__ = ["LARGE", "Outbox", "write_effect"]
+__all__ = ["LARGE", "OUTPUT_LIMIT", "Outbox", "write_effect"]

@@ -8,6 +8,7 @@ broker; then every socket is written once, and the store gets its batch.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -21,18 +22,21 @@ from geartrain import __version__
 from geartrain.broker.broker import Broker
 from geartrain.broker.commands import Restore, StopAssigning
 from geartrain.broker.job import Job
-from geartrain.errors import StoreError, UsageError
+from geartrain.errors import StoreError, StoreUnavailable, UsageError
 from geartrain.server.committer import Committer
 from geartrain.server.connection import Connection, PacketConnection
 from geartrain.server.exchange import KEEP_RUNNING, STOP_GRACEFULLY, Exchange
 from geartrain.server.http_connection import HttpConnection
 from geartrain.server.listener import is_beyond_loopback, name_of, open_listeners
+from geartrain.server.peer_log import PeerLog
 from geartrain.server.settings import Settings
 from geartrain.server.text_commands import TextCommands
 from geartrain.store.queue_store import Damaged, QueueStore
 from geartrain.store.url import open_store
 
 logger = logging.getLogger("geartrain.server")
+# What an administrator has to hear, however little is logged otherwise.
+warnings = logging.getLogger("geartrain.warning")
 
 # Bits of a job's number that count within a generation of the store: a million millions.
 GENERATION_SHIFT = 40
@@ -45,12 +49,15 @@ PROGRESS = 4096
 LONGEST_SLEEP = 1.0
 # How long the writer thread may take to commit what is left when the server stops, in seconds.
 LAST_COMMIT = 10.0
+# How long peers may take to read what they are still to be sent when the server stops.
+LAST_WRITES = 1.0
 # How long a thread may run before another gets its turn. Python's default of 5 ms lets the
 # writer thread and the event loop wait for each other.
 SWITCH_INTERVAL = 0.0005
 # What leaves a handle room for the count behind it: 63 bytes in all.
 MAX_HANDLE_PREFIX = 30
 
+_STORE_HANGS = StoreUnavailable("it does not answer in time")
 _DIGITS = string.digits + string.ascii_lowercase
 
 
@@ -91,9 +98,13 @@ class JobServer:
         self.timer: asyncio.TimerHandle | None = None
         self.timer_due = 0.0
         self.committer: Committer | None = None
+        # Runs while submissions wait for the store.
+        self.patience: asyncio.TimerHandle | None = None
         # Asked to end once no worker has a job, or once no job is left at all.
         self.winding_up = False
         self.emptying = False
+        # Whether all connections are being closed.
+        self.closing = False
 
     # Life.
 
@@ -108,7 +119,7 @@ class JobServer:
             raise
         for listener in self.listeners + self.http_listeners:
             if is_beyond_loopback(listener):
-                logger.warning(
+                warnings.warning(
                     "WARNING: %s is open to other machines, and anyone who reaches it may submit,"
                     " run and cancel jobs; keep it behind a firewall or listen on 127.0.0.1",
                     name_of(listener),
@@ -130,6 +141,7 @@ class JobServer:
             TextCommands(__version__.encode(), os.getpid(), self.verbosity.encode()),
             self.settings.max_packet,
             self.settings.allow_shutdown,
+            self.settings.output_limit,
         )
         now = self.clock()
         restored = damaged = 0
@@ -140,12 +152,22 @@ class JobServer:
             else:
                 restored += 1
                 self.exchange.step(now, Restore(found))
+        imported = getattr(self.store, "imported", None)
+        if imported is not None:
+            logger.info(
+                "%d jobs taken over from gearmand, whose table is now called %s",
+                imported.jobs,
+                imported.table,
+            )
+            for row in imported.damaged:
+                logger.error("not taken over from gearmand: %s: %s", row.row, row.reason)
         if restored or damaged:
             logger.info("%d jobs taken over from the store, %d set aside", restored, damaged)
 
     async def start(self) -> None:
         """Accept connections."""
         self.loop = asyncio.get_running_loop()
+        self.peer_log = PeerLog(self.loop.time)
         sys.setswitchinterval(SWITCH_INTERVAL)
         if self.store.durable:
             self.committer = Committer(self.store, self.store_answered_from_thread)
@@ -155,6 +177,7 @@ class JobServer:
         for listener in self.http_listeners:
             self.servers.append(await self.serve(listener, HttpConnection))
         self.stopped = asyncio.Event()
+        self.all_left = asyncio.Event()
         self.schedule_pass()
 
     async def serve(
@@ -207,6 +230,10 @@ class JobServer:
         """Wait for ``stop``, then close connections and store."""
         await self.stopped.wait()
         self.stop_accepting()
+        for connection in self.connections.values():
+            # What a peer says from here on could no longer be stored.
+            if not connection.transport.is_closing():
+                connection.transport.pause_reading()
         self.finish_pass()
         if self.committer is not None:
             closed = await self.loop.run_in_executor(None, self.committer.close, LAST_COMMIT)
@@ -215,9 +242,19 @@ class JobServer:
             # What the last commit confirmed has to reach the clients.
             await asyncio.sleep(0)
             self.finish_pass()
+        await self.close_connections()
+        self.store.close()
+
+    async def close_connections(self) -> None:
+        """Close all connections; what was written to them gets a moment to arrive."""
+        self.closing = True
         for connection in list(self.connections.values()):
             connection.transport.close()
-        self.store.close()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.all_left.wait(), LAST_WRITES)
+        for connection in list(self.connections.values()):
+            connection.transport.abort()
 
     def addresses(self) -> list[str]:
         """Return the addresses that are listened on, as a person writes them."""
@@ -241,6 +278,8 @@ class JobServer:
         self.watched.discard(connection)
         self.exchange.disconnect(self.clock(), connection.peer.session)
         self.schedule_pass()
+        if self.closing and not self.connections:
+            self.all_left.set()
 
     def keep_alive(self, raw: socket.socket) -> None:
         """Have TCP notice peers that are gone without a word."""
@@ -267,7 +306,7 @@ class JobServer:
     def look_after(self) -> None:
         """Drop who has not made progress in time; forget who is through."""
         self.watching = None
-        now = self.clock()
+        now = self.loop.time()
         for connection in list(self.watched):
             if connection.stalled_since:
                 self.look_at_stalled(connection, now)
@@ -294,7 +333,8 @@ class JobServer:
         if now - connection.partial_since <= self.settings.partial_timeout:
             return
         size = connection.pending_size()
-        if size - connection.partial_size < PROGRESS:
+        # While we don't listen to a peer it can't go on.
+        if connection.transport.is_reading() and size - connection.partial_size < PROGRESS:
             connection.drop("it did not finish its request in time")
             return
         connection.partial_since = now
@@ -318,10 +358,7 @@ class JobServer:
             if connection is not None:
                 connection.flush()
         if exchange.has_store_work() and self.committer is not None:
-            self.committer.put(exchange.adds, exchange.updates, exchange.dones)
-            exchange.adds = []
-            exchange.updates = []
-            exchange.dones = []
+            self.commit(self.committer)
         if exchange.given_up:
             self.log_given_up()
         if exchange.requested != KEEP_RUNNING:
@@ -351,6 +388,34 @@ class JobServer:
         self.timer = None
         self.exchange.tick(self.clock())
         self.finish_pass()
+
+    def commit(self, committer: Committer) -> None:
+        """Give the store its batch; refuse at once what would wait for a store that hangs."""
+        exchange = self.exchange
+        adds = exchange.adds
+        if adds and committer.stalled:
+            self.loop.call_soon(self.store_answered, adds, _STORE_HANGS)
+            adds = []
+        committer.put(adds, exchange.updates, exchange.dones)
+        exchange.adds = []
+        exchange.updates = []
+        exchange.dones = []
+        if adds and self.patience is None:
+            self.patience = self.loop.call_later(self.settings.store_timeout, self.lose_patience)
+
+    def lose_patience(self) -> None:
+        """Refuse what has waited for the store for too long."""
+        self.patience = None
+        committer = self.committer
+        assert committer is not None
+        waited = committer.waited()
+        left = self.settings.store_timeout - waited
+        if waited and left <= 0:
+            jobs = committer.give_up()
+            logger.error("the store %s does not answer, jobs are refused", self.store.name)
+            self.store_answered(jobs, _STORE_HANGS)
+        elif waited:
+            self.patience = self.loop.call_later(left, self.lose_patience)
 
     def store_answered_from_thread(self, jobs: list[Job], error: StoreError | None) -> None:
         """Hand the store's answer to the event loop."""

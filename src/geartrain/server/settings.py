@@ -37,6 +37,7 @@ class Settings:
         keepalive_count: Unanswered questions until the peer counts as gone; 0 leaves it
             to the system.
         partial_timeout: Seconds in which a packet that has begun has to make progress.
+        store_timeout: Seconds that a submission waits for the store until it is refused.
         stalled_timeout: Seconds for which a peer may leave its results unread.
         output_limit: Bytes that may wait for one peer; one packet may go beyond.
         grace: Seconds that running jobs get to finish when the server stops.
@@ -59,6 +60,7 @@ class Settings:
     keepalive_interval: int = 15
     keepalive_count: int = 4
     partial_timeout: float = 60.0
+    store_timeout: float = 0.9
     stalled_timeout: float = 60.0
     output_limit: int = 32 * 1024 * 1024
     grace: float = 5.0

@@ -79,6 +79,9 @@ class QueueStore(Protocol):
         Returns only once a crash can't undo it; ``dones`` apply after ``adds``.
         Raises StoreUnavailable within a second when the store is locked, full,
         slow or gone; the next commit tries again by itself (reconnects), no restart needed.
+        Raises StoreDamaged when a person has to look first. Jobs of a commit that
+        raised are refused: where a part of it may have got through all the same, the
+        store takes it out again before it keeps anything else.
         """
         ...
 
