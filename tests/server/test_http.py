@@ -442,7 +442,7 @@ def test_a_busy_http_port_leaves_nothing_open() -> None:
 def test_http_beyond_this_machine_is_warned_about(
     start_http: Callable[..., HttpServer], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "geartrain.server"):
+    with caplog.at_level(logging.WARNING, "geartrain.warning"):
         server = start_http(http_listen=["0.0.0.0:0"])
     port = server.http_address[1]
     assert f"WARNING: 0.0.0.0:{port} is open to other machines" in caplog.text
