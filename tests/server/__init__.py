@@ -1,0 +1,1 @@
+"""The job server, from its pure half to processes under attack."""
