@@ -16,7 +16,7 @@ UNSAFE_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill"}
 UNSAFE_CALLS = {"eval", "exec", "__import__"}
 # A room's modules stay short enough to be read in one sitting. The broker is the exception, and
 # is to fit in one head by its order instead.
-LONGEST = 500
+LONGEST = 600
 LONGER = {"broker.py": 950}
 
 
