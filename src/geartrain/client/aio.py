@@ -33,6 +33,7 @@ from geartrain.client.submission import (
     Text,
     When,
     Workload,
+    foreground_submission,
     name_bytes,
     workload_bytes,
 )
@@ -232,7 +233,7 @@ class AsyncClient:
             GeartrainError: As `submit` and `AsyncJob.result` do.
 
         """
-        job = self._start(Submission(function, workload, **options))
+        job = self._start(foreground_submission(function, workload, **options))
         try:
             return await job.result(timeout)
         finally:
@@ -372,7 +373,10 @@ class AsyncClient:
                 if more and room >= batch:
                     taken = await source.take(room)
                     more = len(taken) == room
-                    window += [self._start(Submission(function, work, **options)) for work in taken]
+                    window += [
+                        self._start(foreground_submission(function, work, **options))
+                        for work in taken
+                    ]
                 if window:
                     yield await window[0].result(timeout)
                     window.popleft()

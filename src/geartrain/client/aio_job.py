@@ -16,7 +16,13 @@ from geartrain.client.aio_pump import AsyncPump
 from geartrain.client.job import JobRecord
 from geartrain.client.question import Question
 from geartrain.client.reports import JobEvent
-from geartrain.client.submission import Submission, SubmissionOptions, Text, Workload
+from geartrain.client.submission import (
+    Submission,
+    SubmissionOptions,
+    Text,
+    Workload,
+    foreground_submission,
+)
 from geartrain.client.turns import call_back
 from geartrain.errors import GeartrainError, JobTimeout
 
@@ -187,7 +193,7 @@ class AsyncTaskSet:
         self, function: Text, workload: Workload = b"", **options: Unpack[SubmissionOptions]
     ) -> AsyncJob:
         """Add a foreground job, and return it before the server has accepted it."""
-        job = AsyncJob(Submission(function, workload, **options), time.time())
+        job = AsyncJob(foreground_submission(function, workload, **options), time.time())
         self._pump.submit(job)
         self.jobs.append(job)
         return job

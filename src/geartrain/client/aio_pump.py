@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from random import random
 from typing import Final, cast
 
@@ -25,8 +26,10 @@ from geartrain.client.unplaced import Unplaced, take_events
 from geartrain.errors import ConnectionFailed, UsageError
 from geartrain.wire.packet import OPTION_REQ
 
-# From here on bytes stay with the session, which knows what they are, until the socket has room.
-_HIGH_WATER: Final = 256 * 1024
+# Bytes given to a transport count as sent, so it gets no more than this beyond what the socket
+# takes, and large workloads in slices.
+_HIGH_WATER: Final = 128 * 1024
+_SLICE: Final = 64 * 1024
 
 _CLOSED: Final = "the client was closed"
 
@@ -51,6 +54,8 @@ class Connection(asyncio.Protocol):
         self.answered = False
         self.scheduled = False
         self.paused = False
+        # What the transport did not get yet, because the socket does not keep up.
+        self.unsent: deque[bytes | memoryview] = deque()
         self.transport: asyncio.Transport | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.ended = pump.loop.create_future()
@@ -102,15 +107,22 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Hand the output to the transport, as far as the socket keeps up."""
         self.scheduled = False
-        if self.transport is None or self.paused or self.transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
             return
-        parts = self.session.take_output()
-        for part in parts:
-            self.session.note_sent(len(part))
-        if len(parts) == 1:
-            self.transport.write(parts[0])
-        elif parts:
-            self.transport.writelines(parts)
+        if not self.unsent:
+            self.unsent.extend(self.session.take_output())
+        while self.unsent and not self.paused:
+            piece = self.unsent[0]
+            if len(piece) <= _SLICE:
+                self.unsent.popleft()
+            else:
+                rest = memoryview(piece)
+                piece = rest[:_SLICE]
+                self.unsent[0] = rest[_SLICE:]
+            self.session.note_sent(len(piece))
+            self.transport.write(piece)
+            if not self.unsent:
+                self.unsent.extend(self.session.take_output())
 
     def watch_silence(self) -> None:
         """Have a timer look whether the server goes on answering."""

@@ -67,6 +67,7 @@ class Batch:
 
     def give_up(self, seconds: float) -> list[JobRecord]:
         """Take note that the time is over; return the submissions without an answer."""
+        self.take_answers()
         late = list(self.open)
         self.open.clear()
         self.failed = True

@@ -9,7 +9,7 @@ refused here with the reason.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Literal, NotRequired, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, NotRequired, TypeAlias, TypedDict, Unpack
 
 from geartrain.errors import UsageError
 from geartrain.wire.packet import (
@@ -142,6 +142,19 @@ class Submission:
         return [self.function, self.unique, self.workload]
 
 
+def foreground_submission(
+    function: Text, workload: Workload, **options: Unpack[SubmissionOptions]
+) -> Submission:
+    """Return the submission of a job that somebody waits for, or raise `UsageError`."""
+    submission = Submission(function, workload, **options)
+    if submission.background:
+        raise UsageError(
+            "this job is waited for, so it takes neither background nor at nor delay; "
+            "submit() takes them"
+        )
+    return submission
+
+
 def name_bytes(name: Text, what: str) -> bytes:
     """Return a name as bytes, or raise `UsageError` where it can't stand in a packet."""
     if isinstance(name, str):
@@ -187,6 +200,7 @@ __all__ = [
     "When",
     "Workload",
     "epoch_of",
+    "foreground_submission",
     "name_bytes",
     "workload_bytes",
 ]

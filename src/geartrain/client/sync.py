@@ -31,6 +31,7 @@ from geartrain.client.submission import (
     Text,
     When,
     Workload,
+    foreground_submission,
     name_bytes,
     workload_bytes,
 )
@@ -234,7 +235,7 @@ class Client:
             GeartrainError: As `submit` and `Job.result` do.
 
         """
-        job = self._start(Submission(function, workload, **options))
+        job = self._start(foreground_submission(function, workload, **options))
         try:
             return job.result(timeout)
         except JobTimeout:
@@ -375,7 +376,8 @@ class Client:
                 if more and len(window) <= max_in_flight - batch:
                     room = max_in_flight - len(window)
                     taken = [
-                        Submission(function, work, **options) for work in islice(iterator, room)
+                        foreground_submission(function, work, **options)
+                        for work in islice(iterator, room)
                     ]
                     more = len(taken) == room
                     window += [self._start(submission) for submission in taken]

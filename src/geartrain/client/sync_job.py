@@ -13,7 +13,13 @@ from typing import Final, Self, Unpack
 
 from geartrain.client.job import JobRecord
 from geartrain.client.reports import JobEvent
-from geartrain.client.submission import Submission, SubmissionOptions, Text, Workload
+from geartrain.client.submission import (
+    Submission,
+    SubmissionOptions,
+    Text,
+    Workload,
+    foreground_submission,
+)
 from geartrain.client.sync_pump import Pump
 from geartrain.client.turns import call_back
 from geartrain.errors import GeartrainError, JobTimeout
@@ -147,7 +153,7 @@ class TaskSet:
     ) -> Job:
         """Add a foreground job, and return it before the server has accepted it."""
         pump = self._pump
-        job = Job(pump, Submission(function, workload, **options), time.time())
+        job = Job(pump, foreground_submission(function, workload, **options), time.time())
         self.jobs.append(job)
         with pump.turns.lock:
             pump.submit(job)
