@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.job_server import DEADLINE, JobServer
+from tests.acceptance.job_server import DEADLINE, JobServer, eventually
 from tests.services.availability import PEERS, find_program, require
 
 SOURCES = Path(__file__).parent / "peers"
@@ -182,8 +182,22 @@ class Peers:
         words = [f"{key}={value}" for key, value in settings.items() if value is not None]
         worker = self.start(language, "worker", str(self.job_server.port), *words)
         for function, count in known.items():
-            self.job_server.wait_for_workers(function, count + 1)
+            self.wait_for_another_worker(worker, function, count)
         return worker
+
+    def kill(self, worker: Program, function: str) -> None:
+        """End a worker as a crash would, and wait until the server has noticed."""
+        count = self.job_server.status(function)[2]
+        worker.kill()
+        self.job_server.wait_for_workers(function, count - 1)
+
+    def wait_for_another_worker(self, worker: Program, function: str, count: int) -> None:
+        def has_come() -> bool:
+            if worker.process.poll() is not None:
+                pytest.fail(f"ended with {worker.process.returncode}\n{worker.account()}")
+            return self.job_server.status(function)[2] == count + 1
+
+        eventually(has_come, f"another worker for {function}")
 
     def start(self, language: str, role: str, *words: str) -> Program:
         """Start one of the programs in ``peers``, by its language and its name there."""

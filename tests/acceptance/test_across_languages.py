@@ -8,6 +8,8 @@ import pytest
 from tests.acceptance.expectations import repaired
 from tests.acceptance.peer import Peers
 
+LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear", "geartrain"]
+
 every_pair = pytest.mark.parametrize(
     ("client", "worker"),
     [
@@ -17,6 +19,8 @@ every_pair = pytest.mark.parametrize(
         ("perl", "node"),
         ("pygearman", "gear"),
         ("gear", "perl"),
+        ("geartrain", "php"),
+        ("perl", "geartrain"),
     ],
 )
 
@@ -50,7 +54,7 @@ def test_a_background_job_crosses_languages(
 @repaired("it sends no more than 1.5 MB/s to a peer on its own machine, so it takes too long")
 @pytest.mark.parametrize(
     ("client", "worker"),
-    [("php", "perl"), ("perl", "pygearman"), ("node", "perl"), ("pygearman", "node")],
+    [("php", "perl"), ("perl", "pygearman"), ("node", "perl"), ("geartrain", "geartrain")],
 )
 def test_eight_mebibytes_cross_languages(
     peers: Peers, client: str, worker: str, function: str, very_large_file: Path
@@ -65,7 +69,7 @@ def test_clients_of_all_languages_with_the_same_unique_share_one_job(
 ) -> None:
     clients = [
         peers.client(language, "run", function, workload="once", unique=f"key-{function}")
-        for language in ("php", "perl", "node", "c", "pygearman", "gear")
+        for language in LANGUAGES
     ]
     assert len({client.event("created")["handle"] for client in clients}) == 1
     peers.worker("php", reverse=function)
@@ -76,7 +80,7 @@ def test_clients_of_all_languages_with_the_same_unique_share_one_job(
 def test_what_was_acknowledged_to_any_language_outlives_the_server(fresh_peers: Peers) -> None:
     # gearmand keeps background jobs in memory unless it is given a queue plugin.
     acknowledged = set()
-    for language in ("php", "perl", "node", "c", "pygearman", "gear"):
+    for language in LANGUAGES:
         client = fresh_peers.client(language, "background", "keep", workload=language)
         acknowledged.add((client.events()[0]["handle"], language.encode()))
     fresh_peers.job_server.stop()
@@ -87,8 +91,7 @@ def test_what_was_acknowledged_to_any_language_outlives_the_server(fresh_peers: 
 
 
 def test_workers_of_all_languages_share_the_work(peers: Peers, function: str) -> None:
-    languages = ("php", "perl", "node", "c", "pygearman", "gear")
-    workers = [peers.worker(language, slow=function) for language in languages]
+    workers = [peers.worker(language, slow=function) for language in LANGUAGES]
     client = peers.client("c", "run", function, workload="x", times=60)
     assert client.names()[60:] == ["complete"] * 60
     for worker in workers:

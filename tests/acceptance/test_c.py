@@ -64,7 +64,7 @@ def test_a_job_can_be_watched_by_its_unique_key(peers: Peers, function: str) -> 
     assert answer(client, f"unique:{key}") == (True, False, 0, 0), "waiting"
     worker = peers.worker("c", hang=function)
     eventually(lambda: answer(client, f"unique:{key}") == (True, True, 1, 2), "half done")
-    worker.kill()
+    peers.kill(worker, function)
     peers.worker("c", echo=function)
     eventually(lambda: answer(client, f"unique:{key}") == (False, False, 0, 0), "done")
 

@@ -9,7 +9,7 @@ from tests.acceptance.expectations import repaired
 from tests.acceptance.job_server import JobServer, eventually
 from tests.acceptance.peer import Peers
 
-LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear"]
+LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear", "geartrain"]
 
 every_client = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -155,7 +155,7 @@ def test_the_status_of_a_background_task_can_be_asked_for(
     assert status() == (True, False, 0, 0), "waiting"
     worker = peers.worker("c", hang=function)
     eventually(lambda: status() == (True, True, 1, 2), "running, half done")
-    worker.kill()
+    peers.kill(worker, function)
     eventually(lambda: status() == (True, False, 0, 0), "waiting again")
     peers.worker("c", echo=function)
     job_server.wait_until_idle(function)

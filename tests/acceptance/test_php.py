@@ -36,6 +36,6 @@ def test_a_background_job_can_be_watched_by_its_unique_key(peers: Peers, functio
     assert status() == (True, False, 0, 0), "waiting"
     worker = peers.worker("php", hang=function)
     eventually(lambda: status() == (True, True, 1, 2), "running, half done")
-    worker.kill()
+    peers.kill(worker, function)
     peers.worker("php", echo=function)
     eventually(lambda: status() == (False, False, 0, 0), "done")

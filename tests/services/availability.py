@@ -18,6 +18,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,7 @@ SERVICES = {
     ),
     "pygearman": Service(BY_SCRIPT, peer("python", "gearman")),
     "gear": Service(BY_SCRIPT, peer("python", "gear")),
+    "geartrain": Service("make install", lambda: find_spec("geartrain") is not None),
     "netcat": Service("apt install netcat-openbsd", program("nc")),
     "strace": Service("apt install strace", program("strace")),
 }
