@@ -14,12 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from geartrain.errors import UsageError
-from geartrain.server.settings import Settings
+from geartrain.server.settings import DEFAULT_LISTEN, Settings
 
 _TABLE = "server"
 _KINDS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 _COMPAT = ("2.0", "1.1")
+# A day, for what is counted in seconds; the least is what the event loop can tell from nothing.
+_PATIENCE = (0.001, 86_400)
+# The most are what Linux takes.
+_RANGES: dict[str, tuple[float, float]] = {
+    "job_retries": (-1, 255),
+    "max_packet": (1024, 2**31 - 1),
+    "backlog": (1, 2**31 - 1),
+    "keepalive_idle": (0, 32_767),
+    "keepalive_interval": (0, 32_767),
+    "keepalive_count": (0, 127),
+    "partial_timeout": _PATIENCE,
+    "store_timeout": _PATIENCE,
+    "stalled_timeout": _PATIENCE,
+    "output_limit": (1024, 2**40),
+    "grace": (0, 86_400),
+}
 
 
 def load_settings(path: Path) -> Settings:
@@ -29,7 +45,7 @@ def load_settings(path: Path) -> Settings:
             tables = tomllib.load(file)
     except OSError as error:
         raise UsageError(f"can't read {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     check_names(path, "table", tables, [_TABLE])
     table = tables.get(_TABLE, {})
@@ -40,7 +56,10 @@ def load_settings(path: Path) -> Settings:
     check_names(path, f"key of [{_TABLE}]", table, list(known))
     for name, value in table.items():
         setattr(settings, name, checked(path, name, known[name], value))
-    check(settings)
+    try:
+        check(settings)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
     return settings
 
 
@@ -73,12 +92,10 @@ def check(settings: Settings) -> None:
     """Raise UsageError for values that no server can run with."""
     if settings.compat not in _COMPAT:
         raise UsageError(f"compat takes {' or '.join(_COMPAT)}, not {settings.compat!r}")
-    if not -1 <= settings.job_retries <= 255:
-        raise UsageError(f"job_retries takes -1 to 255, not {settings.job_retries}")
-    if not 1024 <= settings.max_packet < 2**31:
-        raise UsageError(f"max_packet takes 1024 to 2147483647 bytes, not {settings.max_packet}")
-    for name in ("backlog", "output_limit", "partial_timeout", "stalled_timeout", "store_timeout"):
-        if getattr(settings, name) <= 0:
-            raise UsageError(f"{name} has to be more than 0, not {getattr(settings, name)}")
-    if settings.grace < 0:
-        raise UsageError(f"grace has to be 0 or more seconds, not {settings.grace}")
+    for name, (least, most) in _RANGES.items():
+        value = getattr(settings, name)
+        # Not a number is neither less nor more than anything.
+        if not least <= value <= most:
+            raise UsageError(f"{name} takes {least} to {most}, not {value}")
+    if not settings.listen:
+        raise UsageError(f"listen takes at least one address, such as {DEFAULT_LISTEN}")

@@ -4,6 +4,7 @@ Sockets the server listens on: TCP, unix, or handed over by systemd.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -25,6 +26,9 @@ def parse_listen(text: str) -> tuple[str, int]:
 
     An empty host or ``*`` stands for all addresses. Raises UsageError.
     """
+    if not text:
+        # Of an unset variable, say. All addresses have to be asked for.
+        raise UsageError("an empty address; write HOST:PORT, or *:4730 for all addresses")
     host, port = text, str(DEFAULT_PORT)
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
@@ -33,7 +37,7 @@ def parse_listen(text: str) -> tuple[str, int]:
         port = rest[1:] or port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    if not port.isdigit() or int(port) > 65535:
+    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise UsageError(f"{port!r} in {text!r} is no port; write HOST:PORT, such as 0.0.0.0:4730")
     return ("" if host == "*" else host), int(port)
 
@@ -57,23 +61,61 @@ def open_listeners(addresses: Sequence[str], backlog: int) -> list[socket.socket
                 listeners += bind_tcp(text)
     except UsageError:
         for listener in listeners:
-            listener.close()
+            close_listener(listener)
         raise
     return listeners
 
 
+class UnixListener(socket.socket):
+    """
+    A unix socket that this process bound, and whose file it has to remove.
+
+    Attributes:
+        path: Where it is.
+        identity: Device and inode of its file, which tell it from one that came later.
+
+    """
+
+    path = ""
+    identity = (0, 0)
+
+
+def close_listener(listener: socket.socket) -> None:
+    """Close a listening socket; the file of a unix socket goes with it if it is our own."""
+    if isinstance(listener, UnixListener):
+        with contextlib.suppress(OSError):
+            found = os.lstat(listener.path)
+            if (found.st_dev, found.st_ino) == listener.identity:
+                os.unlink(listener.path)
+    listener.close()
+
+
 def handed_over() -> list[socket.socket]:
-    """Return the sockets that systemd opened for this process (LISTEN_PID, LISTEN_FDS)."""
+    """
+    Return the sockets that systemd opened for this process (LISTEN_PID, LISTEN_FDS).
+
+    Raises UsageError where what was handed over is no socket.
+    """
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
-    count = int(os.environ.get("LISTEN_FDS") or 0)
+    count = os.environ.get("LISTEN_FDS", "")
     # So that no child takes them for its own.
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
-    sockets = []
-    for descriptor in range(_FIRST_HANDED_OVER, _FIRST_HANDED_OVER + count):
-        os.set_inheritable(descriptor, False)
-        sockets.append(socket.socket(fileno=descriptor))
+    if not (count.isascii() and count.isdigit()):
+        raise UsageError(f"LISTEN_FDS is {count!r}, not a number of sockets")
+    sockets: list[socket.socket] = []
+    for descriptor in range(_FIRST_HANDED_OVER, _FIRST_HANDED_OVER + int(count)):
+        try:
+            os.set_inheritable(descriptor, False)
+            sockets.append(socket.socket(fileno=descriptor))
+        except OSError as error:
+            for one in sockets:
+                one.close()
+            reason = error.strerror
+            raise UsageError(
+                f"descriptor {descriptor}, said to be handed over, is no socket: {reason}"
+            ) from None
     return sockets
 
 
@@ -86,6 +128,9 @@ def bind_tcp(text: str) -> list[socket.socket]:
         )
     except socket.gaierror as error:
         raise UsageError(f"can't listen on {text}: {error.strerror}; check the name") from None
+    except ValueError:
+        # Labels that are too long or hold what no name may hold.
+        raise UsageError(f"can't listen on {text!r}: that is no name of a host") from None
     sockets: list[socket.socket] = []
     for family, kind, protocol, _, address in dict.fromkeys(found):
         if port == 0 and sockets:
@@ -122,19 +167,22 @@ def bind_problem(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def bind_unix(path: str) -> socket.socket:
+def bind_unix(path: str) -> UnixListener:
     """Bind a unix socket; one that a dead server left is replaced, any other file is not."""
-    if not path:
+    if not path or "\0" in path:
         raise UsageError("unix: needs a path, such as unix:/run/geartrain.sock")
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    one = UnixListener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if os.path.lexists(path):
             if not stat.S_ISSOCK(os.lstat(path).st_mode):
                 raise UsageError(f"can't listen on unix:{path}: there is a file of that name")
-            if answers(path):
-                raise UsageError(f"can't listen on unix:{path}: another server has it")
+            if not is_left_behind(path):
+                raise UsageError(f"can't listen on unix:{path}: another program has it")
             os.unlink(path)
         one.bind(path)
+        one.path = os.path.abspath(path)
+        found = os.lstat(path)
+        one.identity = (found.st_dev, found.st_ino)
         os.chmod(path, 0o660)
     except OSError as error:
         one.close()
@@ -146,14 +194,19 @@ def bind_unix(path: str) -> socket.socket:
     return one
 
 
-def answers(path: str) -> bool:
-    """Return whether somebody listens on a unix socket."""
+def is_left_behind(path: str) -> bool:
+    """Return whether a unix socket is certain to have nobody behind it any more."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A server that is too busy to accept would make a blocking probe wait.
+        probe.setblocking(False)
         try:
             probe.connect(path)
+        except ConnectionRefusedError:
+            return True
         except OSError:
+            # Too busy, not for us to ask, or of another kind: somebody's.
             return False
-        return True
+        return False
 
 
 def is_beyond_loopback(listener: socket.socket) -> bool:
@@ -168,6 +221,6 @@ def name_of(listener: socket.socket) -> str:
     """Return a listening socket's address as a person writes it."""
     address = listener.getsockname()
     if listener.family == socket.AF_UNIX:
-        return f"unix:{address}"
+        return f"unix:{os.fsdecode(address)}".replace("\0", "@")
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -70,8 +70,9 @@ from geartrain.wire.writer import pack_response
 
 # gearmand keeps 127 bytes of a client id and drops the rest without a word.
 MAX_CLIENT_ID: Final = 127
-# Longest function name, which no real program comes near.
-MAX_FUNCTION: Final = 64 * 1024
+# Longest function name: what fits gearmand's buffer, and far more than libgearman allows. Each
+# worker may announce thousands of them.
+MAX_FUNCTION: Final = 8 * 1024
 # Latest epoch that fits the integers of every store.
 _MAX_EPOCH: Final = 2**62
 # An int of more digits is no number of seconds, milliseconds or steps.
@@ -96,9 +97,9 @@ def command_of(now: float, session: int, packet: Packet) -> SessionCommand:
     kind = packet.type
     args = packet.args
     if kind == SUBMIT_JOB_BG:
-        return SubmitJob(session, args[0], args[1], args[2], NORMAL, True)
+        return submission(session, args, NORMAL, True)
     if kind == SUBMIT_JOB:
-        return SubmitJob(session, args[0], args[1], args[2], NORMAL, False)
+        return submission(session, args, NORMAL, False)
     if kind == GRAB_JOB_UNIQ:
         return GrabJob(session, GRAB_UNIQUE)
     if kind == GRAB_JOB_ALL:
@@ -124,20 +125,20 @@ def command_of(now: float, session: int, packet: Packet) -> SessionCommand:
     if kind == ECHO_REQ:
         return Echo(session, args[0])
     if kind == SUBMIT_JOB_HIGH:
-        return SubmitJob(session, args[0], args[1], args[2], HIGH, False)
+        return submission(session, args, HIGH, False)
     if kind == SUBMIT_JOB_HIGH_BG:
-        return SubmitJob(session, args[0], args[1], args[2], HIGH, True)
+        return submission(session, args, HIGH, True)
     if kind == SUBMIT_JOB_LOW:
-        return SubmitJob(session, args[0], args[1], args[2], LOW, False)
+        return submission(session, args, LOW, False)
     if kind == SUBMIT_JOB_LOW_BG:
-        return SubmitJob(session, args[0], args[1], args[2], LOW, True)
+        return submission(session, args, LOW, True)
     return rare_command_of(now, session, kind, args)
 
 
 def rare_command_of(now: float, session: int, kind: int, args: list[bytes]) -> SessionCommand:
     """Return what a packet asks for that few programs send, or that few times."""
     if kind == CAN_DO:
-        return CanDo(session, args[0])
+        return CanDo(session, args[0]) if len(args[0]) <= MAX_FUNCTION else name_too_long(session)
     if kind == CAN_DO_TIMEOUT:
         return can_do_timeout(session, args)
     if kind == CANT_DO:
@@ -152,17 +153,36 @@ def rare_command_of(now: float, session: int, kind: int, args: list[bytes]) -> S
         return submit_epoch(session, args)
     if kind == SUBMIT_JOB_SCHED:
         return submit_scheduled(now, session, args)
-    # The fourth argument of a reduce job has no meaning; libgearman sends it empty.
     if kind == SUBMIT_REDUCE_JOB:
-        return SubmitJob(session, args[0], args[1], args[4], NORMAL, False, 0, args[2])
+        return reduction(session, args, False)
     if kind == SUBMIT_REDUCE_JOB_BACKGROUND:
-        return SubmitJob(session, args[0], args[1], args[4], NORMAL, True, 0, args[2])
+        return reduction(session, args, True)
     if kind == GET_STATUS_UNIQUE:
         return GetStatusUnique(session, args[0])
     if kind == WRONG_MAGIC:
         return error(session, b"INVALID_MAGIC", b"Request magic expected")
     # What only servers send, and ALL_YOURS, which nobody ever defined further.
     return error(session, b"INVALID_COMMAND", b"Command not expected")
+
+
+def name_too_long(session: int) -> Answer:
+    """Refuse the name of a function."""
+    text = b"Function name is longer than %d bytes" % MAX_FUNCTION
+    return error(session, b"ARGUMENT_TOO_LARGE", text)
+
+
+def submission(session: int, args: list[bytes], priority: int, background: bool) -> SessionCommand:
+    """SUBMIT_JOB and its sisters of other priorities, in the background or not."""
+    if len(args[0]) > MAX_FUNCTION:
+        return name_too_long(session)
+    return SubmitJob(session, args[0], args[1], args[2], priority, background)
+
+
+def reduction(session: int, args: list[bytes], background: bool) -> SessionCommand:
+    """SUBMIT_REDUCE_JOB. Its fourth argument has no meaning; libgearman sends it empty."""
+    if len(args[0]) > MAX_FUNCTION or len(args[2]) > MAX_FUNCTION:
+        return name_too_long(session)
+    return SubmitJob(session, args[0], args[1], args[4], NORMAL, background, 0, args[2])
 
 
 def number(digits: bytes) -> int:
@@ -177,6 +197,8 @@ def can_do_timeout(session: int, args: list[bytes]) -> SessionCommand:
         return error(
             session, b"INVALID_FUNCTION_TIMEOUT", b"CAN_DO_TIMEOUT takes a number of milliseconds"
         )
+    if len(args[0]) > MAX_FUNCTION:
+        return name_too_long(session)
     return CanDo(session, args[0], milliseconds / 1000.0)
 
 
@@ -203,6 +225,8 @@ def option(session: int, name: bytes) -> SessionCommand:
 
 def submit_epoch(session: int, args: list[bytes]) -> SessionCommand:
     """SUBMIT_JOB_EPOCH: seconds since 1970; what does not start with a number means now."""
+    if len(args[0]) > MAX_FUNCTION:
+        return name_too_long(session)
     epoch = number(args[2])
     if epoch < 0:
         epoch = leading_number(args[2])
@@ -226,6 +250,8 @@ def submit_scheduled(now: float, session: int, args: list[bytes]) -> SessionComm
 
     The job runs once, at the next minute that fits. An empty field fits any value.
     """
+    if len(args[0]) > MAX_FUNCTION:
+        return name_too_long(session)
     epoch = next_minute(int(now), args[2], args[3], args[4], args[5], args[6])
     if epoch < 0:
         return error(

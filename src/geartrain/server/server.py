@@ -27,7 +27,13 @@ from geartrain.server.committer import Committer
 from geartrain.server.connection import Connection, PacketConnection
 from geartrain.server.exchange import KEEP_RUNNING, STOP_GRACEFULLY, Exchange
 from geartrain.server.http_connection import HttpConnection
-from geartrain.server.listener import is_beyond_loopback, name_of, open_listeners
+from geartrain.server.listener import (
+    bind_problem,
+    close_listener,
+    is_beyond_loopback,
+    name_of,
+    open_listeners,
+)
 from geartrain.server.peer_log import PeerLog
 from geartrain.server.settings import Settings
 from geartrain.server.text_commands import TextCommands
@@ -165,19 +171,24 @@ class JobServer:
             logger.info("%d jobs taken over from the store, %d set aside", restored, damaged)
 
     async def start(self) -> None:
-        """Accept connections."""
+        """Accept connections; raises UsageError where an address was taken meanwhile."""
         self.loop = asyncio.get_running_loop()
         self.peer_log = PeerLog(self.loop.time)
+        self.stopped = asyncio.Event()
+        self.all_left = asyncio.Event()
         sys.setswitchinterval(SWITCH_INTERVAL)
+        try:
+            for listener in self.listeners:
+                self.servers.append(await self.serve(listener, PacketConnection))
+            for listener in self.http_listeners:
+                self.servers.append(await self.serve(listener, HttpConnection))
+        except UsageError:
+            self.stop_accepting()
+            self.store.close()
+            raise
         if self.store.durable:
             self.committer = Committer(self.store, self.store_answered_from_thread)
             self.committer.start()
-        for listener in self.listeners:
-            self.servers.append(await self.serve(listener, PacketConnection))
-        for listener in self.http_listeners:
-            self.servers.append(await self.serve(listener, HttpConnection))
-        self.stopped = asyncio.Event()
-        self.all_left = asyncio.Event()
         self.schedule_pass()
 
     async def serve(
@@ -186,6 +197,13 @@ class JobServer:
         """Accept on one socket."""
         listener.setblocking(False)
         backlog = self.settings.backlog
+        try:
+            # Only now: two that start at the same moment may both have bound the port.
+            listener.listen(backlog)
+        except OSError as error:
+            raise UsageError(
+                f"can't listen on {name_of(listener)}: {bind_problem(error)}"
+            ) from None
         if listener.family == socket.AF_UNIX:
             return await self.loop.create_unix_server(
                 lambda: kind(self), sock=listener, backlog=backlog
@@ -220,9 +238,7 @@ class JobServer:
             server.close()
         self.servers = []
         for listener in self.listeners + self.http_listeners:
-            if listener.family == socket.AF_UNIX and listener.fileno() >= 0:
-                remove_socket(listener.getsockname())
-            listener.close()
+            close_listener(listener)
         self.listeners = []
         self.http_listeners = []
 
@@ -484,11 +500,3 @@ def base36(number: int) -> str:
         number, digit = divmod(number, 36)
         digits = _DIGITS[digit] + digits
     return digits
-
-
-def remove_socket(path: str) -> None:
-    """Remove a unix socket's file, if it is still there."""
-    try:
-        os.unlink(path)
-    except OSError:
-        logger.debug("%s is gone already", path)
