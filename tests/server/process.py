@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import resource
 import sys
 from typing import Any
@@ -26,6 +27,8 @@ def main(words: dict[str, Any]) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (words["nofile"], words["nofile"]))
     if words["event_loop"] == "asyncio":
         running.new_event_loop = lambda: (asyncio.new_event_loop(), "asyncio")
+    if words["handed_over"]:
+        hand_over(words["handed_over"])
     server: JobServer = new_server(settings_for_tests(**words["settings"]))
 
     def ready() -> None:
@@ -35,6 +38,15 @@ def main(words: dict[str, Any]) -> int:
 
     running.run_server(server, ready=ready)
     return 0
+
+
+def hand_over(descriptors: list[int]) -> None:
+    """Put sockets where systemd puts them, and say so as it does."""
+    # Out of the way first: one of them may be where another belongs.
+    for place, descriptor in enumerate([os.dup(number) for number in descriptors], 3):
+        os.dup2(descriptor, place)
+    os.environ["LISTEN_PID"] = str(os.getpid())
+    os.environ["LISTEN_FDS"] = str(len(descriptors))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -116,9 +116,9 @@ class ProcessServer:
 
     Args:
         directory: Where its log goes and it runs.
-        store: Path of its SQLite file; memory alone by default.
         nofile: Most descriptors it may have.
         event_loop: ``asyncio`` to do without uvloop.
+        handed_over: Descriptors of sockets that it gets as from systemd.
         settings: Changes to ``settings_for_tests``.
 
     """
@@ -128,20 +128,24 @@ class ProcessServer:
         directory: Path,
         nofile: int | None = None,
         event_loop: str = "",
-        environment: dict[str, str] | None = None,
-        pass_fds: tuple[int, ...] = (),
+        handed_over: Sequence[int] = (),
         **settings: Any,
     ) -> None:
         self.log = directory / "log"
-        words = {"settings": settings, "nofile": nofile, "event_loop": event_loop}
+        words = {
+            "settings": settings,
+            "nofile": nofile,
+            "event_loop": event_loop,
+            "handed_over": handed_over,
+        }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.server.process", json.dumps(words)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(environment or {})},
-                pass_fds=pass_fds,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                pass_fds=handed_over,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
