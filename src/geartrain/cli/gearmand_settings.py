@@ -1,0 +1,143 @@
+"""
+From gearmand's options to the server's settings.
+
+Nothing is opened here. Where an option asks for what this version has not got,
+the server is not started without it: that would be a queue that is not kept, or
+a connection that is not encrypted, and nobody would know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from geartrain.cli.gearmand_options import HTTP_PORT, PORT, Options
+from geartrain.errors import UsageError
+from geartrain.server.configuration import check
+from geartrain.server.settings import Settings
+
+__all__ = ["missing", "settings_of"]
+
+INSTEAD: Final = "use -q libsqlite3 --libsqlite3-db FILE"
+BUILTIN: Final = "builtin"
+SQLITE: Final = "libsqlite3"
+# gearmand compares queue types without regard to case; some had other names at times.
+LATER: Final = {
+    "libmemcached": "memcached",
+    "libpq": "PostgreSQL",
+    "mysql": "MySQL",
+    "postgres": "PostgreSQL",
+    "libhiredis": "Redis",
+    "redis": "Redis",
+}
+GONE: Final = {
+    "drizzle": "Drizzle",
+    "libdrizzle": "Drizzle",
+    "libtokyocabinet": "Tokyo Cabinet",
+    "tokyocabinet": "Tokyo Cabinet",
+}
+
+
+def settings_of(options: Options, environ: Mapping[str, str]) -> Settings:
+    """
+    Return the settings that the options ask for; adds to their remarks.
+
+    Args:
+        options: What was given.
+        environ: The environment; GEARMAND_PORT is read.
+
+    Raises:
+        UsageError: Options that no server can be started with.
+
+    """
+    listen = options.text("listen")
+    host = f"[{listen}]" if ":" in listen else listen
+    settings = Settings(
+        listen=[f"{host}:{port_of(options, environ)}"],
+        store=store_of(options),
+        store_table=options.text("libsqlite3-table", "gearman_queue"),
+        compat=options.text("compat", "2.0"),
+        round_robin=options.has("round-robin"),
+        job_retries=retries_of(options),
+        exceptions=options.has("exceptions"),
+        handle_prefix=options.text("job-handle-prefix"),
+        # gearmand stops at once.
+        grace=0.0,
+    )
+    if options.has("backlog"):
+        settings.backlog = max(1, options.number("backlog", 0))
+    for name in ("keepalive_idle", "keepalive_interval", "keepalive_count"):
+        value = options.number(name.replace("_", "-"), -1)
+        if value >= 0:
+            setattr(settings, name, value)
+    protocol = options.text("protocol")
+    if protocol == "http":
+        settings.http_listen = [f"{host}:{options.number('http-port', HTTP_PORT)}"]
+    elif protocol:
+        raise UsageError(f"-r {protocol} is no protocol: there is -r http")
+    check(settings)
+    remark_on(options)
+    return settings
+
+
+def port_of(options: Options, environ: Mapping[str, str]) -> int:
+    """Return the port; what GEARMAND_PORT says counts where no option does."""
+    found = environ.get("GEARMAND_PORT", "")
+    if options.has("port") or not found:
+        return options.number("port", PORT)
+    if found.isdecimal() and int(found) <= 65535:
+        return int(found)
+    # Kubernetes sets it to tcp://10.0.0.1:4730 for a service called gearmand.
+    options.remarks.append(f"GEARMAND_PORT={found!r} is no port, so the port is {PORT}")
+    return PORT
+
+
+def retries_of(options: Options) -> int:
+    """Return how often a job may come back; to gearmand 1.1, 0 was any number of times."""
+    retries = options.number("job-retries", -1)
+    if retries == 0 and options.text("compat") == "1.1":
+        return -1
+    if retries == 0:
+        options.remarks.append(
+            "--job-retries 0 is one attempt, as in gearmand 2.0; for any number, as in 1.1, say -1"
+        )
+    return retries
+
+
+def store_of(options: Options) -> str:
+    """Return the URL of the queue store; ``memory:`` for one that ``missing`` refuses."""
+    kind = options.text("queue-type", BUILTIN).lower()
+    if kind == SQLITE:
+        path = options.text("libsqlite3-db")
+        if not path:
+            raise UsageError("-q libsqlite3 needs --libsqlite3-db FILE")
+        return f"sqlite:///{path}"
+    if kind != BUILTIN and kind not in LATER and kind not in GONE:
+        raise UsageError(f"-q {kind} is no queue type: {INSTEAD}, or -q builtin to keep no jobs")
+    return "memory:"
+
+
+def missing(options: Options) -> str:
+    """Return why the server can't do what gearmand would, or nothing."""
+    if options.has("ssl"):
+        return (
+            "--ssl is not available in this version, and connections would not be encrypted;"
+            " put a TLS proxy in front of the server and leave --ssl out"
+        )
+    kind = options.text("queue-type", BUILTIN)
+    name = LATER.get(kind.lower())
+    if name is not None:
+        return f"-q {kind}: {name} is not available in this version; {INSTEAD}"
+    name = GONE.get(kind.lower())
+    if name is not None:
+        return f"-q {kind}: {name} is not available; {INSTEAD}"
+    return ""
+
+
+def remark_on(options: Options) -> None:
+    """Remark on options that do not do what somebody may count on."""
+    for name in ("ssl-ca-file", "ssl-certificate", "ssl-key"):
+        if options.has(name):
+            options.remarks.append(f"--{name} has no meaning without --ssl: nothing is encrypted")
+    if options.has("libsqlite3-db") and options.text("queue-type", BUILTIN).lower() != SQLITE:
+        options.remarks.append("--libsqlite3-db has no meaning without -q libsqlite3")
