@@ -28,6 +28,7 @@ from tests.server import peer as packets
 from tests.server.peer import Peer
 from tests.services.availability import find_program, require
 
+REFERENCE = Path(__file__).parents[2] / "docs/reference/gearmand.md"
 GEARMAND = str(BIN / "gearmand")
 LINE = re.compile(
     r" *(FATAL|ALERT|CRITICAL|ERROR|WARNING|NOTICE|INFO|DEBUG)"
@@ -309,6 +310,12 @@ def test_help_names_every_option() -> None:
     assert text == help_text()
     for name in [*FLAGS, *VALUES]:
         assert re.search(rf"(?m)^  .*{re.escape(name)}\b", text), name
+
+
+def test_every_option_has_a_place_in_the_reference() -> None:
+    text = REFERENCE.read_text()
+    for name in re.findall(r"--[a-z0-9-]+", help_text()):
+        assert f"`{name}`" in text or f"`{name} " in text, name
 
 
 @pytest.mark.parametrize("name", ["threads", "hashtable-buckets", "worker-wakeup", "keepalive"])
