@@ -97,6 +97,10 @@ class Slots:
             else:
                 refused += 1
 
+    def are_taken(self) -> bool:
+        """Return whether any slot is in use: then there are answers to wait for, now or later."""
+        return self.free < self.capacity
+
     def take_written(self) -> list[WorkerSession]:
         """Return the sessions that have bytes to send, and forget that they had."""
         written = self.written
@@ -425,6 +429,22 @@ class WorkerSession:
         if self.owns(job):
             self.write(pack_request(WORK_EXCEPTION, [job.handle, data]))
         return self.finish(job)
+
+    def end(self, job: Assignment, kind: int, data: bytes) -> bool:
+        """
+        End a job the way its handler ended. Returns what `finish` returns.
+
+        Args:
+            job: The job.
+            kind: WORK_COMPLETE, WORK_FAIL or WORK_EXCEPTION.
+            data: The result or the exception; nothing with WORK_FAIL.
+
+        """
+        if kind == WORK_COMPLETE:
+            return self.complete(job, data)
+        if kind == WORK_EXCEPTION:
+            return self.exception(job, data)
+        return self.fail(job)
 
     def finish(self, job: Assignment) -> bool:
         """
