@@ -13,7 +13,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Public name -> module that defines it, by room.
-_EXPORTS: dict[str, str] = {}
+_EXPORTS: dict[str, str] = {
+    # Workers.
+    "AsyncWorker": "geartrain.worker.aio",
+    "Fail": "geartrain.errors",
+    "Worker": "geartrain.worker.sync",
+}
 
 __all__ = ["__version__", *sorted(_EXPORTS)]
 
