@@ -21,6 +21,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "ending",
+        "large",
         "partial_since",
         "partial_size",
         "peer",
@@ -37,6 +38,8 @@ class Connection(asyncio.Protocol):
         self.server = server
         # The peer has said all it has to say; what it still waits for is on its way.
         self.ending = False
+        # Megabytes have waited for it, or been left out.
+        self.large = False
         # Since when a request is incomplete, and how much of it was there then.
         self.partial_since = 0.0
         self.partial_size = 0
@@ -86,6 +89,7 @@ class Connection(asyncio.Protocol):
 
     def note_stalled(self) -> None:
         """Have the server look after what the peer leaves unread."""
+        self.large = True
         self.stalled_since = self.server.loop.time()
         self.stalled_size = self.transport.get_write_buffer_size()
         self.server.watch(self)
@@ -97,6 +101,7 @@ class Connection(asyncio.Protocol):
         chunks = peer.outbox.take()
         if transport.is_closing():
             return
+        self.large |= peer.outbox.overrun
         if peer.outbox.overrun or (self.stalled_since and chunks and self.is_over_limit()):
             self.drop("it does not read what it asked for")
             return

@@ -34,6 +34,7 @@ from geartrain.server.listener import (
     name_of,
     open_listeners,
 )
+from geartrain.server.memory import give_back
 from geartrain.server.peer_log import PeerLog
 from geartrain.server.settings import Settings
 from geartrain.server.text_commands import TextCommands
@@ -53,6 +54,8 @@ WATCH_INTERVAL = 1.0
 PROGRESS = 4096
 # Longest sleep while something is due later, in case the system's clock is set.
 LONGEST_SLEEP = 1.0
+# Seconds after a peer that left megabytes unread until their memory is given back.
+TIDY_AFTER = 1.0
 # How long the writer thread may take to commit what is left when the server stops, in seconds.
 LAST_COMMIT = 10.0
 # How long peers may take to read what they are still to be sent when the server stops.
@@ -97,6 +100,7 @@ class JobServer:
         self.connection_count = 0
         self.watched: set[Connection] = set()
         self.watching: asyncio.TimerHandle | None = None
+        self.tidying: asyncio.TimerHandle | None = None
         self.listeners: list[socket.socket] = []
         self.http_listeners: list[socket.socket] = []
         self.servers: list[asyncio.AbstractServer] = []
@@ -294,8 +298,15 @@ class JobServer:
         self.watched.discard(connection)
         self.exchange.disconnect(self.clock(), connection.peer.session)
         self.schedule_pass()
+        if connection.large and self.tidying is None:
+            self.tidying = self.loop.call_later(TIDY_AFTER, self.tidy)
         if self.closing and not self.connections:
             self.all_left.set()
+
+    def tidy(self) -> None:
+        """Give memory back that peers who are gone have left free."""
+        self.tidying = None
+        self.loop.run_in_executor(None, give_back)
 
     def keep_alive(self, raw: socket.socket) -> None:
         """Have TCP notice peers that are gone without a word."""

@@ -1,0 +1,59 @@
+"""
+Somebody who only wants an answer, while others misbehave.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from tests.server.peer import Address, Peer
+
+# Seconds between two questions.
+INTERVAL = 0.002
+
+
+class Bystander:
+    """
+    Asks a server for echoes all the time, in a thread, and notes how long each took.
+
+    Args:
+        address: Where the server listens.
+
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.peer = Peer(address, deadline=60.0)
+        self.times: list[float] = []
+        self.over = threading.Event()
+        self.failure: BaseException | None = None
+        self.thread = threading.Thread(target=self.run, name="bystander")
+
+    def __enter__(self) -> Bystander:
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.over.set()
+        self.thread.join()
+        self.peer.close()
+        if self.failure is not None and error is None:
+            raise self.failure
+
+    def run(self) -> None:
+        try:
+            while not self.over.wait(INTERVAL):
+                self.times.append(self.peer.echo())
+        except BaseException as error:
+            self.failure = error
+
+    def slowest(self, share: float = 0.99) -> float:
+        """Return what this share of the answers took at most, in seconds; p99 by default."""
+        times = sorted(self.times)
+        assert len(times) >= 10, f"only {len(times)} answers"
+        return times[min(len(times) - 1, int(len(times) * share))]
