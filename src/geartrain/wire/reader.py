@@ -36,6 +36,11 @@ from geartrain.wire.packet import (
 MAX_PACKET: Final = 512 * 1024 * 1024
 MAX_LINE: Final = 64 * 1024
 
+# What is returned instead of an index where no whole packet was read. Not told by ``fault``
+# being None: once compiled, that comparison is taken for known from the one before the call.
+_INCOMPLETE: Final = -1
+_OVER: Final = -2
+
 _NUL: Final = b"\0"
 _MAGIC_SIZE: Final = 4
 # Both magics as read_i32_be reads them.
@@ -89,10 +94,10 @@ class PacketReader:
         while start < end:
             after = self.read_packet(data, start, packets)
             if after < 0:
+                if after == _INCOMPLETE:
+                    self.pending += data[start:] if start else data
                 break
             start = after
-        if start < end and self.fault is None:
-            self.pending += data[start:] if start else data
         return packets
 
     def receive_end(self) -> bool:
@@ -103,30 +108,31 @@ class PacketReader:
         """
         Read one packet at ``start`` and append it.
 
-        Returns the index after it, or -1 when its end is not here yet (``wanted``
-        then says how many bytes it takes) or reading is over (``fault``).
+        Returns the index after it; or ``_INCOMPLETE`` when its end is not here yet
+        (``wanted`` then says how many bytes it takes), ``_OVER`` when reading is
+        over (``fault`` says why).
         """
         if data[start] != 0:
             return self.read_line(data, start, packets)
         available: i64 = len(data) - start
         if available < HEADER_SIZE:
             self.wanted = HEADER_SIZE
-            return -1
+            return _INCOMPLETE
         magic = read_i32_be(data, start)
         if magic != self.expected and magic != _REQUEST_NUMBER and magic != _RESPONSE_NUMBER:
             self.fault = BadMagic(data[start : start + _MAGIC_SIZE])
-            return -1
+            return _OVER
         kind = read_i32_be(data, start + 4)
         size = i64(read_i32_be(data, start + 8)) & 0xFFFFFFFF
         if kind <= 0 or kind > LAST_TYPE:
             self.fault = UnknownPacket(int(kind) & 0xFFFFFFFF)
-            return -1
+            return _OVER
         if size > self.max_packet:
             self.fault = PacketTooLarge(int(size), int(self.max_packet))
-            return -1
+            return _OVER
         if available < HEADER_SIZE + size:
             self.wanted = HEADER_SIZE + size
-            return -1
+            return _INCOMPLETE
         after = start + HEADER_SIZE + size
         if magic != self.expected:
             packets.append(Packet(WRONG_MAGIC, []))
@@ -134,7 +140,7 @@ class PacketReader:
         args = cut_arguments(data, start + HEADER_SIZE, after, kind)
         if args is None:
             self.fault = MalformedPacket(NAMES[kind])
-            return -1
+            return _OVER
         packets.append(Packet(int(kind), args))
         return after
 
@@ -144,9 +150,10 @@ class PacketReader:
         if end < 0:
             if len(data) - start >= self.max_line:
                 self.fault = LineTooLong(int(self.max_line))
+                return _OVER
             # Any further byte may be the end of the line.
             self.wanted = 0
-            return -1
+            return _INCOMPLETE
         line = data[start:end]
         if line.endswith(b"\r"):
             line = line[:-1]
