@@ -1,0 +1,601 @@
+"""
+The broker's plain twin: the same rules, with lists that are walked from end to end.
+
+It is slow and keeps nothing twice, so that one can see that it is right. It knows who is told
+what, in which order jobs are assigned, what coalesces, and what the store is asked for. It does
+not choose whom to wake: that is the broker's to decide, within limits that its rules check.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tests.broker.story import GRABS, OUTCOMES, REPORTS, joined, lines, text
+
+from geartrain.broker import commands
+from geartrain.broker.broker import (
+    DONE,
+    FUNCTION_IN_USE,
+    MAX_EXCEPTED,
+    MAX_UNIQUE,
+    NO_SUCH_FUNCTION,
+    NO_SUCH_JOB,
+)
+from geartrain.broker.commands import Command, SessionCommand, SubmitJob
+from geartrain.broker.job import Job
+
+STORING, WAITING, DELAYED, RUNNING, ENDED = "storing", "waiting", "delayed", "running", "ended"
+
+
+class TwinAnswer:
+    """Something a session is told in its turn."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        # Whether it waits for the store.
+        self.ready = True
+        # The job that it acknowledges as accepted in the background.
+        self.owes: TwinJob | None = None
+        # The job that it assigns, and how often that had come back by then.
+        self.assigns: TwinJob | None = None
+        self.attempt = 0
+        # The jobs that it lists, with their attempts by the time it is told.
+        self.lists: list[TwinJob] | None = None
+
+
+class TwinJob:
+    """A job; what was submitted, and what became of it."""
+
+    def __init__(self, number: int, handle: str, submission: SubmitJob) -> None:
+        self.number = number
+        self.handle = handle
+        self.submission = submission
+        self.function = text(submission.function)
+        self.state = WAITING
+        # Accepted in the background.
+        self.owed = False
+        self.cancelled = False
+        # Sessions that wait for its result, once per submission.
+        self.clients: list[int] = []
+        self.worker: int | None = None
+        self.due: float | None = None
+        self.attempts = 0
+        self.progress = ("0", "0")
+        # Answers that wait for the store.
+        self.unstored: list[TwinAnswer] | None = None
+
+
+class TwinSession:
+    """A connection."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.client_id = ""
+        self.exceptions = False
+        # Functions with their time-outs, in the order in which they are served.
+        self.abilities: list[tuple[str, float]] = []
+        self.asleep = False
+        # Jobs in the order in which they were grabbed.
+        self.holds: list[TwinJob] = []
+        self.excepted: list[str] = []
+        self.answers: list[TwinAnswer] = []
+
+    def can_do(self, function: str) -> bool:
+        return any(name == function for name, _ in self.abilities)
+
+
+class Twin:
+    """
+    A broker in plain words.
+
+    ``step`` returns the lines of ``story`` without NOOP. Those for one session are in
+    order, and so are those for the store and the log.
+    """
+
+    def __init__(self, prefix: str, durable: bool, retries: int, compat: str) -> None:
+        self.prefix = prefix
+        self.durable = durable
+        self.retries = retries
+        self.compat = compat
+        self.now = 0.0
+        self.count = 0
+        self.first_number = 1
+        self.sessions: list[TwinSession] = []
+        # Names of known functions, and how many jobs they may hold.
+        self.functions: list[str] = []
+        self.limits: dict[str, tuple[int, int, int]] = {}
+        # Jobs that have not ended, oldest first; those that wait, the next one first.
+        self.jobs: list[TwinJob] = []
+        self.line: list[TwinJob] = []
+        # Jobs that ended, and those that somebody was told are accepted in the background.
+        self.ended: list[TwinJob] = []
+        self.acknowledged: list[TwinJob] = []
+        self.told: list[str] = []
+
+    def step(self, now: float, command: Command) -> list[str]:
+        """Carry out a command; methods are called as packets are, in small letters."""
+        self.now = now
+        rule = getattr(self, re.sub(r"(?<!^)(?=[A-Z])", "_", type(command).__name__).lower())
+        if isinstance(command, SessionCommand) and not isinstance(command, commands.Connect):
+            rule(self.session(command.session), command)
+        else:
+            rule(command)
+        for session in self.sessions:
+            self.flush(session)
+        told = self.told
+        self.told = []
+        return told
+
+    # Looking things up, the long way.
+
+    def session(self, number: int) -> TwinSession:
+        return next(session for session in self.sessions if session.number == number)
+
+    def job(self, handle: bytes) -> TwinJob | None:
+        return next((job for job in self.jobs if job.handle == text(handle)), None)
+
+    def held(self, session: TwinSession, handle: bytes) -> TwinJob | None:
+        return next((job for job in session.holds if job.handle == text(handle)), None)
+
+    def jobs_of(self, function: str) -> list[TwinJob]:
+        return [job for job in self.jobs if job.function == function]
+
+    def waiting_of(self, function: str, priority: int) -> list[TwinJob]:
+        return [
+            job
+            for job in self.line
+            if job.function == function and job.submission.priority == priority
+        ]
+
+    def workers_of(self, function: str) -> list[TwinSession]:
+        return [session for session in self.sessions if session.can_do(function)]
+
+    def same(self, submission: SubmitJob) -> TwinJob | None:
+        """Return the job that a submission joins."""
+        for job in self.jobs_of(text(submission.function)):
+            mine, its = submission, job.submission
+            if job.cancelled or not mine.unique or mine.unique != its.unique:
+                continue
+            if mine.unique != b"-" or (mine.workload and mine.workload == its.workload):
+                return job
+        return None
+
+    def know(self, function: str) -> None:
+        if function not in self.functions:
+            self.functions.append(function)
+
+    # Telling.
+
+    def tell(self, number: int, words: str) -> TwinAnswer:
+        answer = TwinAnswer(words)
+        for session in self.sessions:
+            if session.number == number:
+                session.answers.append(answer)
+        return answer
+
+    def flush(self, session: TwinSession) -> None:
+        """Say what the session may hear: an answer that waits holds up all later ones."""
+        while session.answers and session.answers[0].ready:
+            answer = session.answers.pop(0)
+            job = answer.assigns
+            if job is not None and (job not in session.holds or job.attempts != answer.attempt):
+                answer.words = "NO_JOB"
+            if answer.lists is not None:
+                rows = [f"{job.handle} {job.attempts}" for job in answer.lists]
+                answer.words = lines("jobs", rows)
+            if answer.owes is not None:
+                self.acknowledged.append(answer.owes)
+            self.told.append(f"{session.number} <- {answer.words}")
+
+    def disk(self, words: str) -> None:
+        if self.durable:
+            self.told.append(f"disk <- {words}")
+
+    # Coming and going.
+
+    def connect(self, command: commands.Connect) -> None:
+        self.sessions.append(TwinSession(command.session))
+
+    def disconnect(self, session: TwinSession, command: Command) -> None:
+        self.sessions.remove(session)
+        for job in list(self.jobs):
+            if session.number in job.clients:
+                job.clients = [client for client in job.clients if client != session.number]
+                if not job.clients and not job.owed and job.state != RUNNING:
+                    self.end(job)
+        self.lose(session, session.holds)
+
+    # Clients.
+
+    def submit_job(self, session: TwinSession, command: SubmitJob) -> None:
+        function = text(command.function)
+        if len(command.unique) > MAX_UNIQUE:
+            self.tell(session.number, "ERROR ARGUMENT_TOO_LARGE Unique value too large")
+            return
+        self.know(function)
+        job = self.same(command)
+        if job is None:
+            limit = self.limits.get(function, (0, 0, 0))[command.priority]
+            if limit and len(self.jobs_of(function)) >= limit:
+                self.tell(session.number, "ERROR QUEUE_ERROR Job queue is full")
+                return
+            job = self.create(command)
+        self.accept(session, job, command.background)
+
+    def create(self, command: SubmitJob) -> TwinJob:
+        number = self.first_number + self.count
+        self.count += 1
+        job = TwinJob(number, f"{self.prefix}:{self.count}", command)
+        self.jobs.append(job)
+        if self.durable and command.background:
+            job.state = STORING
+        else:
+            self.enqueue(job)
+        return job
+
+    def accept(self, session: TwinSession, job: TwinJob, background: bool) -> None:
+        if not background:
+            job.clients.append(session.number)
+        elif not job.owed:
+            job.owed = True
+            if self.durable:
+                job.unstored = []
+                self.disk(f"add {job.number}")
+        answer = self.tell(session.number, f"JOB_CREATED {job.handle}")
+        if background:
+            answer.owes = job
+        if job.unstored is not None and (background or job.state == STORING):
+            answer.ready = False
+            job.unstored.append(answer)
+
+    def get_status(self, session: TwinSession, command: commands.GetStatus) -> None:
+        words = status_words(self.job(command.handle))
+        self.tell(session.number, f"{joined('STATUS_RES', command.handle)} {words}")
+
+    def get_status_unique(self, session: TwinSession, command: commands.GetStatusUnique) -> None:
+        found = None
+        # It names no function, so the one that was known first and has the key wins.
+        for function in reversed(self.functions):
+            for job in self.jobs_of(function):
+                if job.submission.unique == command.unique and not job.cancelled:
+                    found = job
+        if command.unique in (b"", b"-"):
+            found = None
+        words = status_words(found)
+        self.tell(session.number, f"{joined('STATUS_RES_UNIQUE', command.unique)} {words}")
+
+    def want_exceptions(self, session: TwinSession, command: commands.WantExceptions) -> None:
+        session.exceptions = True
+        self.tell(session.number, joined("OPTION_RES", command.option))
+
+    def echo(self, session: TwinSession, command: commands.Echo) -> None:
+        self.tell(session.number, joined("ECHO_RES", command.workload))
+
+    def answer(self, session: TwinSession, command: commands.Answer) -> None:
+        self.tell(session.number, joined("reply", command.reply))
+
+    # The store.
+
+    def persisted(self, command: commands.Persisted) -> None:
+        for stored in command.jobs:
+            job, answers = self.answered(stored)
+            if job.state == STORING:
+                self.enqueue(job)
+            for answer in answers:
+                answer.ready = True
+
+    def persist_failed(self, command: commands.PersistFailed) -> None:
+        for refused in command.jobs:
+            job, answers = self.answered(refused)
+            for answer in answers:
+                answer.ready = True
+                if job.state != ENDED:
+                    answer.owes = None
+                    answer.words = joined("ERROR QUEUE_ERROR", command.reason)
+            if job.state != ENDED:
+                job.owed = False
+                if job.state == STORING or (not job.clients and job.state != RUNNING):
+                    self.end(job)
+
+    def answered(self, stored: Job) -> tuple[TwinJob, list[TwinAnswer]]:
+        job = next(job for job in self.jobs + self.ended if job.number == stored.number)
+        answers = job.unstored
+        assert answers is not None
+        job.unstored = None
+        return job, answers
+
+    def restore(self, command: commands.Restore) -> None:
+        old = command.job
+        job = TwinJob(
+            old.number,
+            text(old.handle),
+            SubmitJob(
+                0,
+                old.function,
+                old.unique,
+                old.workload,
+                old.priority,
+                True,
+                old.epoch,
+                old.reducer,
+            ),
+        )
+        job.attempts = old.attempts
+        job.owed = True
+        self.know(job.function)
+        self.jobs.append(job)
+        self.acknowledged.append(job)
+        self.enqueue(job)
+
+    # Lines.
+
+    def enqueue(self, job: TwinJob) -> None:
+        if job.submission.epoch > self.now:
+            job.state = DELAYED
+        else:
+            job.state = WAITING
+            self.line.append(job)
+
+    def put_back(self, job: TwinJob) -> None:
+        job.worker = job.due = None
+        job.attempts += 1
+        job.progress = ("0", "0")
+        if not job.owed and not job.clients:
+            self.end(job)
+        elif self.retries >= 0 and job.attempts >= max(1, self.retries):
+            self.told.append(f"log <- gave up {job.handle}")
+            self.fail(job)
+        else:
+            if job.owed:
+                self.disk(f"attempts {job.number} {job.attempts}")
+            job.state = WAITING
+            self.line.insert(0, job)
+
+    def lose(self, session: TwinSession, jobs: list[TwinJob]) -> None:
+        """Take jobs from a worker, the oldest last, so that it is first in line again."""
+        for job in reversed(list(jobs)):
+            session.holds.remove(job)
+            self.put_back(job)
+
+    def fail(self, job: TwinJob) -> None:
+        for client in job.clients:
+            self.tell(client, f"WORK_FAIL {job.handle}")
+        self.end(job)
+
+    def end(self, job: TwinJob) -> None:
+        job.state = ENDED
+        job.clients = []
+        self.jobs.remove(job)
+        self.ended.append(job)
+        if job in self.line:
+            self.line.remove(job)
+        if job.owed:
+            self.disk(f"forget {job.number}")
+
+    # Time.
+
+    def tick(self, command: Command) -> None:
+        delayed = [job for job in self.jobs if job.state == DELAYED]
+        for job in sorted(delayed, key=lambda job: (job.submission.epoch, job.number)):
+            if job.submission.epoch <= self.now:
+                self.enqueue(job)
+        timed = [(job.due, job.number, job) for job in self.jobs if job.due is not None]
+        for due, _, job in sorted(timed):
+            if due <= self.now:
+                assert job.worker is not None
+                self.lose(self.session(job.worker), [job])
+
+    def next_deadline(self) -> float | None:
+        moments = [float(job.submission.epoch) for job in self.jobs if job.state == DELAYED]
+        moments += [job.due for job in self.jobs if job.due is not None]
+        return min(moments, default=None)
+
+    # Workers.
+
+    def can_do(self, session: TwinSession, command: commands.CanDo) -> None:
+        function = text(command.function)
+        if session.can_do(function):
+            session.abilities = [
+                (name, command.timeout if name == function else timeout)
+                for name, timeout in session.abilities
+            ]
+        else:
+            self.know(function)
+            session.abilities.insert(0, (function, command.timeout))
+
+    def cant_do(self, session: TwinSession, command: commands.CantDo) -> None:
+        function = text(command.function)
+        if session.can_do(function):
+            session.abilities = [ability for ability in session.abilities if ability[0] != function]
+            self.lose(session, [job for job in session.holds if job.function == function])
+
+    def reset_abilities(self, session: TwinSession, command: Command) -> None:
+        session.abilities = []
+        self.lose(session, session.holds)
+
+    def set_client_id(self, session: TwinSession, command: commands.SetClientId) -> None:
+        session.client_id = text(command.client_id)
+
+    def pre_sleep(self, session: TwinSession, command: Command) -> None:
+        session.asleep = True
+
+    def next_job(self, session: TwinSession) -> TwinJob | None:
+        """Return the job that the worker is assigned if it grabs one now."""
+        functions = [function for function, _ in session.abilities]
+        if self.compat == "2.0":
+            turns = [(function, priority) for priority in range(3) for function in functions]
+        else:
+            turns = [(function, priority) for function in functions for priority in range(3)]
+        for function, priority in turns:
+            for job in self.waiting_of(function, priority):
+                return job
+        return None
+
+    def grab_job(self, session: TwinSession, command: commands.GrabJob) -> None:
+        session.asleep = False
+        job = self.next_job(session)
+        if job is None:
+            self.tell(session.number, "NO_JOB")
+            return
+        ability = next(ability for ability in session.abilities if ability[0] == job.function)
+        if self.compat != "1.1":
+            session.abilities.remove(ability)
+            session.abilities.append(ability)
+        self.line.remove(job)
+        session.holds.append(job)
+        job.state = RUNNING
+        job.worker = session.number
+        job.due = self.now + ability[1] if ability[1] > 0 else None
+        answer = self.tell(session.number, assignment_words(job, command.form))
+        answer.assigns = job
+        answer.attempt = job.attempts
+
+    # What workers say of their jobs.
+
+    def work_status(self, session: TwinSession, command: commands.WorkStatus) -> None:
+        job = self.held(session, command.handle)
+        if job is None:
+            self.refuse(session, "Job given in work result not found")
+            return
+        job.progress = (text(command.numerator), text(command.denominator))
+        for client in job.clients:
+            self.tell(client, joined("WORK_STATUS", job.handle, *job.progress))
+
+    def work_data(self, session: TwinSession, command: commands.WorkReport) -> None:
+        job = self.held(session, command.handle)
+        if job is None:
+            self.refuse(session, "Job does not exist on server")
+            return
+        packet = next(name for name, report in REPORTS.items() if isinstance(command, report))
+        for client in job.clients:
+            self.tell(client, joined(packet.upper(), job.handle, command.workload))
+
+    work_warning = work_data
+
+    def work_complete(self, session: TwinSession, command: commands.WorkReport) -> None:
+        if text(command.handle) in session.excepted:
+            session.excepted.remove(text(command.handle))
+            return
+        job = self.held(session, command.handle)
+        if job is None:
+            self.refuse(session, "Job given in work result not found")
+            return
+        packet = "WORK_FAIL" if isinstance(command, commands.WorkFail) else "WORK_COMPLETE"
+        for client in job.clients:
+            self.tell(client, joined(packet, job.handle, command.workload))
+        self.finish(session, job)
+
+    work_fail = work_complete
+
+    def work_exception(self, session: TwinSession, command: commands.WorkException) -> None:
+        job = self.held(session, command.handle)
+        if job is None:
+            self.refuse(session, "An exception was received for a job that does not exist")
+            return
+        for client in job.clients:
+            if self.session(client).exceptions:
+                self.tell(client, joined("WORK_EXCEPTION", job.handle, command.workload))
+            else:
+                self.tell(client, f"WORK_FAIL {job.handle}")
+        session.excepted = [*session.excepted, job.handle][-MAX_EXCEPTED:]
+        self.finish(session, job)
+
+    def finish(self, session: TwinSession, job: TwinJob) -> None:
+        session.holds.remove(job)
+        job.worker = job.due = None
+        self.end(job)
+
+    def refuse(self, session: TwinSession, why: str) -> None:
+        self.tell(session.number, f"ERROR JOB_NOT_FOUND {why}")
+
+    # Administrators.
+
+    def report_functions(self, session: TwinSession, command: commands.ReportFunctions) -> None:
+        rows = []
+        for name in self.functions:
+            jobs = self.jobs_of(name)
+            running = [job for job in jobs if job.state == RUNNING]
+            high, normal, low = (len(self.waiting_of(name, priority)) for priority in range(3))
+            normal += len(jobs) - len(running) - high - normal - low
+            workers = len(self.workers_of(name))
+            if command.by_priority:
+                rows.append(f"{name} {high} {normal} {low} {workers}")
+            else:
+                rows.append(f"{name} {len(jobs)} {len(running)} {workers}")
+        self.tell(
+            session.number, lines("prioritystatus" if command.by_priority else "status", rows)
+        )
+
+    def report_workers(self, session: TwinSession, command: Command) -> None:
+        rows = [
+            joined(str(one.number), one.client_id or "-", ":", *[name for name, _ in one.abilities])
+            for one in self.sessions
+        ]
+        self.tell(session.number, lines("workers", rows))
+
+    def report_jobs(self, session: TwinSession, command: commands.ReportJobs) -> None:
+        words = lines("unique", [text(job.submission.unique) for job in self.jobs])
+        answer = self.tell(session.number, words)
+        if not command.unique:
+            answer.lists = list(self.jobs)
+
+    def cancel_job(self, session: TwinSession, command: commands.CancelJob) -> None:
+        job = self.job(command.handle)
+        if job is None:
+            self.tell(session.number, OUTCOMES[NO_SUCH_JOB])
+            return
+        if job.state == RUNNING:
+            for client in job.clients:
+                self.tell(client, f"WORK_FAIL {job.handle}")
+            if job.owed:
+                self.disk(f"forget {job.number}")
+            job.clients = []
+            job.owed = False
+            job.cancelled = True
+        else:
+            self.fail(job)
+        self.tell(session.number, OUTCOMES[DONE])
+
+    def create_function(self, session: TwinSession, command: commands.CreateFunction) -> None:
+        self.know(text(command.function))
+        self.tell(session.number, OUTCOMES[DONE])
+
+    def drop_function(self, session: TwinSession, command: commands.DropFunction) -> None:
+        name = text(command.function)
+        outcome = DONE
+        if name not in self.functions:
+            outcome = NO_SUCH_FUNCTION
+        elif self.workers_of(name) or (self.jobs_of(name) and not command.force):
+            outcome = FUNCTION_IN_USE
+        else:
+            for job in self.jobs_of(name):
+                self.fail(job)
+            self.functions.remove(name)
+            self.limits.pop(name, None)
+        self.tell(session.number, OUTCOMES[outcome])
+
+    def set_max_queue(self, session: TwinSession, command: commands.SetMaxQueue) -> None:
+        self.know(text(command.function))
+        self.limits[text(command.function)] = command.limits
+        self.tell(session.number, OUTCOMES[DONE])
+
+
+def status_words(job: TwinJob | None) -> str:
+    if job is None:
+        return "unknown idle 0/0 clients=0"
+    running = "running" if job.state == RUNNING else "idle"
+    return f"known {running} {'/'.join(job.progress)} clients={len(job.clients)}"
+
+
+def assignment_words(job: TwinJob, form: int) -> str:
+    submission = job.submission
+    form_name = next(name for name, number in GRABS.items() if number == form)
+    words: list[str | bytes] = [job.handle, job.function]
+    packet = "JOB_ASSIGN"
+    if form_name != "grab_job":
+        packet = "JOB_ASSIGN_UNIQ"
+        words.append(submission.unique)
+    if form_name == "grab_job_all" and submission.reducer:
+        packet = "JOB_ASSIGN_ALL"
+        words.append(submission.reducer)
+    return joined(packet, *words, submission.workload)
