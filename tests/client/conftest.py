@@ -25,8 +25,8 @@ def scripted() -> Iterator[Callable[..., ScriptedServer]]:
     """Starts servers that follow a script."""
     servers: list[ScriptedServer] = []
 
-    def start(script: Script, port: int = 0) -> ScriptedServer:
-        servers.append(ScriptedServer(script, port))
+    def start(script: Script, *place: Any, **words: Any) -> ScriptedServer:
+        servers.append(ScriptedServer(script, *place, **words))
         return servers[-1]
 
     yield start

@@ -127,7 +127,7 @@ class TinyWorker:
         for function in handlers:
             self.send(CAN_DO, function)
         self.send(self.grab)
-        self.thread = threading.Thread(target=self.run, name="tiny worker")
+        self.thread = threading.Thread(target=self.run, name="tiny worker", daemon=True)
         self.thread.start()
 
     def __enter__(self) -> TinyWorker:

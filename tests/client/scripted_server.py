@@ -48,6 +48,8 @@ class Peer:
     def __init__(self, connected: socket.socket, number: int) -> None:
         self.socket = connected
         self.socket.settimeout(DEADLINE)
+        if connected.family != socket.AF_UNIX:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.number = number
         self.reader = PacketReader(REQUEST)
         self.packets: list[Packet] = []
@@ -114,17 +116,24 @@ class ScriptedServer:
     Args:
         script: Serves one connection; the connection ends with it.
         port: The port, to come back where another server was; 0 for a free one.
+        path: Path of a unix socket, in the place of a port.
 
     """
 
-    def __init__(self, script: Script, port: int = 0) -> None:
+    def __init__(self, script: Script, port: int = 0, path: str = "") -> None:
         self.script = script
-        self.listener = socket.create_server(("127.0.0.1", port))
-        self.address = Address(*self.listener.getsockname())
+        if path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(path)
+            self.listener.listen()
+            self.address = Address("", 0, path)
+        else:
+            self.listener = socket.create_server(("127.0.0.1", port))
+            self.address = Address(*self.listener.getsockname())
         self.peers: list[Peer] = []
         self.failures: list[BaseException] = []
         self.connected = threading.Semaphore(0)
-        self.threads = [threading.Thread(target=self.accept, name="scripted server")]
+        self.threads = [threading.Thread(target=self.accept, name="scripted server", daemon=True)]
         self.threads[0].start()
 
     def __str__(self) -> str:
@@ -138,7 +147,7 @@ class ScriptedServer:
                 return
             peer = Peer(connected, len(self.peers))
             self.peers.append(peer)
-            thread = threading.Thread(target=self.serve, args=[peer], name="scripted peer")
+            thread = threading.Thread(target=self.serve, args=[peer], daemon=True)
             self.threads.append(thread)
             thread.start()
             self.connected.release()

@@ -326,9 +326,9 @@ class AsyncClient:
         return batch.outcome()
 
     async def _wait_answer(self, batch: Batch) -> None:
-        """Wait until about as many are answered as may follow, in the order of submission."""
-        job = cast("AsyncJob", batch.open[min(batch.chunk, len(batch.open)) - 1])
-        await job.until(job.answered, None)
+        """Wait until the oldest is answered; the others of its server come in the same breath."""
+        oldest = cast("AsyncJob", batch.open[0])
+        await oldest.until(oldest.answered, None)
 
     def _abandon(self, jobs: Iterable[JobRecord]) -> None:
         for job in jobs:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 from collections import deque
 from random import random
 from typing import Final, cast
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         # What the transport did not get yet, because the socket does not keep up.
         self.unsent: deque[bytes | memoryview] = deque()
         self.transport: asyncio.Transport | None = None
+        self.poller: select.poll | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.ended = pump.loop.create_future()
 
@@ -66,6 +68,9 @@ class Connection(asyncio.Protocol):
         """Keep the transport."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(_HIGH_WATER)
+        if hasattr(select, "poll"):
+            self.poller = select.poll()
+            self.poller.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Take in what has arrived."""
@@ -96,13 +101,24 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: Request) -> None:
         """Put a request on the output, which leaves at the end of this pass of the loop."""
+        loop = self.pump.loop
+        quiet = self.session.is_quiet()
         if not self.session.waiting:
-            self.heard_at = self.pump.loop.time()
+            self.heard_at = loop.time()
             self.watch_silence()
         self.session.send(request)
         if not self.scheduled:
             self.scheduled = True
-            self.pump.loop.call_soon(self.flush)
+            if quiet and self.has_unread():
+                # The server has gone, or has something to say before it goes. The loop reads it
+                # between one pass and the next; then this request is known not to have left.
+                loop.call_soon(loop.call_soon, self.flush)
+            else:
+                loop.call_soon(self.flush)
+
+    def has_unread(self) -> bool:
+        """Return whether the socket has something that the loop has not read yet."""
+        return self.poller is not None and bool(self.poller.poll(0))
 
     def flush(self) -> None:
         """Hand the output to the transport, as far as the socket keeps up."""
@@ -111,7 +127,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.unsent:
             self.unsent.extend(self.session.take_output())
-        while self.unsent and not self.paused:
+        while self.unsent and not self.paused and not self.transport.is_closing():
             piece = self.unsent[0]
             if len(piece) <= _SLICE:
                 self.unsent.popleft()
@@ -241,7 +257,7 @@ class AsyncPump:
 
     async def place_all(self) -> None:
         """Give each submission in line a server, or let it wait on, or fail it."""
-        insist = self.unplaced.has_fresh()
+        insist = self.unplaced.insists(self.loop.time())
         for _ in range(len(self.unplaced)):
             if not self.unplaced:
                 break
@@ -274,7 +290,9 @@ class AsyncPump:
             task = self.loop.create_task(self.dial(server))
             self.dialing[server.address] = task
         # One of those who wait for it may be cancelled without taking it from the others.
-        return await asyncio.shield(task)
+        connection = await asyncio.shield(task)
+        # It may have been lost again in the same pass of the event loop.
+        return self.connections.get(server.address) if connection is not None else None
 
     async def dial(self, server: Server) -> Connection | None:
         """Make a connection, and ask for the options on it."""
@@ -322,10 +340,10 @@ class AsyncPump:
             if connection is not None:
                 connection.send(question.request)
                 return
-            pause = max(0.0, next_attempt(servers) - self.loop.time())
-            if self.loop.time() + pause >= give_up_at:
+            now = self.loop.time()
+            if now >= give_up_at:
                 raise ConnectionFailed(failures(servers))
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(next_attempt(servers), give_up_at) - now)
 
     def add_option(self, option: bytes) -> None:
         """Have an option asked for on each connection, those that are open included."""

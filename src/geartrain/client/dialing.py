@@ -7,6 +7,7 @@ decides when to try again, and where.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from typing import Final
@@ -70,7 +71,10 @@ def _connect(
 def explain(error: OSError) -> str:
     """Return why a connection could not be made, in a few words without the errno."""
     if isinstance(error, TimeoutError):
-        return "timed out"
+        return str(error) or "timed out"
+    if isinstance(error, ConnectionError) and error.errno:
+        # asyncio has words of its own.
+        return os.strerror(error.errno).lower()
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 

@@ -178,7 +178,8 @@ class Pump:
         submission would be sent into nothing and be uncertain for it.
         """
         if connection.session.is_quiet() and not connection.is_behind():
-            self.receive(connection)
+            while self.receive(connection):
+                pass
         return connection.open
 
     def send_job(self, connection: Connection, record: JobRecord) -> None:
@@ -211,7 +212,7 @@ class Pump:
     def place_all(self, deadline: float | None) -> None:
         """Give each submission in line a server, or let it wait on, or fail it."""
         self.dialing = True
-        insist = self.unplaced.has_fresh()
+        insist = self.unplaced.insists(time.monotonic())
         try:
             for _ in range(len(self.unplaced)):
                 if not self.unplaced:
@@ -322,10 +323,9 @@ class Pump:
                 question = Question(kind, args)
                 self.send(connection, question.request)
                 return question
-            retry_at = max(time.monotonic(), next_attempt(servers))
-            if retry_at >= give_up_at:
+            if time.monotonic() >= give_up_at:
                 raise ConnectionFailed(failures(servers))
-            self.wait(_never, retry_at)
+            self.wait(_never, min(next_attempt(servers), give_up_at))
 
     def add_option(self, option: bytes) -> None:
         """Have an option asked for on each connection, those that are open included."""
@@ -338,21 +338,22 @@ class Pump:
 
     # Serving sockets.
 
-    def receive(self, connection: Connection) -> None:
-        """Take in what has arrived on one connection."""
+    def receive(self, connection: Connection) -> bool:
+        """Take in what has arrived on one connection; return whether there may be more."""
         try:
             data = connection.socket.recv(_RECEIVE_SIZE)
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             self.lose(connection, error)
-            return
+            return False
         if not data:
             self.lose(connection, None)
-            return
+            return False
         self.take(connection, data)
         if connection.session.fault is not None:
             self.lose(connection, connection.session.fault)
+        return connection.open
 
     def take(self, connection: Connection, data: bytes) -> None:
         """Hand what was read to the session."""

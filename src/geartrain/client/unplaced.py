@@ -37,13 +37,14 @@ class Unplaced:
     def __len__(self) -> int:
         return len(self.records)
 
-    def has_fresh(self) -> bool:
-        """Return whether there is a submission for which no server was tried yet."""
-        return any(record.give_up_at == 0 for record in self.records)
-
     def next_attempt(self) -> float:
-        """Return when to look for a server again."""
-        return 0.0 if self.has_fresh() else next_attempt(self.placement.servers)
+        """Return when to look for a server again; now for those that have not tried any."""
+        patience_ends = min(record.give_up_at for record in self.records)
+        return min(patience_ends, next_attempt(self.placement.servers))
+
+    def insists(self, now: float) -> bool:
+        """Return whether to try even servers that have just failed: for a first or last time."""
+        return any(record.give_up_at <= now for record in self.records)
 
     def add(self, record: JobRecord) -> None:
         """Let a submission look for a server."""
@@ -60,7 +61,7 @@ class Unplaced:
         """Let a submission wait on, or fail it: none of its servers can be reached now."""
         if record.give_up_at == 0:
             record.give_up_at = now + self.patience
-        if max(now, next_attempt(self.placement.servers)) < record.give_up_at:
+        if now < record.give_up_at:
             self.records.append(record)
         else:
             record.fail_unplaced(failures(self.placement.servers))
