@@ -229,14 +229,23 @@ class Session:
 
     # Packets.
 
+    def is_over(self) -> bool:
+        """
+        Return whether the server broke the protocol.
+
+        Compiled, a second comparison of ``fault`` in one method would count as
+        known from the first, whatever was called between them.
+        """
+        return self.fault is not None
+
     def receive_data(self, data: bytes) -> list[Event]:
         """Take what the network delivered and return what happened to whose request, in order."""
         events: list[Event] = []
-        if self.fault is not None:
+        if self.is_over():
             return events
         for packet in self.reader.receive_data(data):
             self.receive_packet(packet, events)
-            if self.fault is not None:
+            if self.is_over():
                 return events
         self.fault = self.reader.fault
         return events
