@@ -7,7 +7,6 @@ waits for has a deadline; a peer that waits longer fails its test and shows what
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import time
@@ -207,9 +206,11 @@ class Peer:
 
     def fill(self) -> None:
         """Wait for more bytes; raises EOFError where none will come."""
-        if not select.select([self.socket], [], [], self.deadline)[0]:
-            raise AssertionError(f"waited too long; got {bytes(self.received[:200])!r} so far")
-        data = self.socket.recv(1 << 18)
+        try:
+            data = self.socket.recv(1 << 18)
+        except TimeoutError:
+            got = bytes(self.received[:200])
+            raise AssertionError(f"waited too long; got {got!r} so far") from None
         if not data:
             raise EOFError(f"closed after {bytes(self.received[:200])!r}")
         self.received += data

@@ -16,7 +16,7 @@ import socket
 import string
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from geartrain import __version__
 from geartrain.broker.broker import Broker
@@ -47,6 +47,9 @@ warnings = logging.getLogger("geartrain.warning")
 
 # Bits of a job's number that count within a generation of the store: a million millions.
 GENERATION_SHIFT = 40
+# Connections accepted at a time. Where descriptors have run out, asyncio's own loop tries as many
+# times before it serves anybody else.
+ACCEPTS = 16
 # Seconds between looks at connections that are in the middle of a packet or don't read.
 WATCH_INTERVAL = 1.0
 # A request under way makes progress when it grows by this many bytes in ``partial_timeout``; a
@@ -200,19 +203,24 @@ class JobServer:
     ) -> asyncio.AbstractServer:
         """Accept on one socket."""
         listener.setblocking(False)
-        backlog = self.settings.backlog
+        create: Callable[..., Awaitable[asyncio.AbstractServer]] = self.loop.create_server
+        options: dict[str, bool] = {}
+        if listener.family == socket.AF_UNIX:
+            create = self.loop.create_unix_server
+            if sys.version_info >= (3, 13):
+                # close_listener removes the file, and not one of the service manager's.
+                options["cleanup_socket"] = False
         try:
             # Only now: two that start at the same moment may both have bound the port.
-            listener.listen(backlog)
+            listener.listen(self.settings.backlog)
+            server = await create(lambda: kind(self), sock=listener, backlog=ACCEPTS, **options)
+            # Which has just made the backlog as short as that.
+            listener.listen(self.settings.backlog)
         except OSError as error:
             raise UsageError(
                 f"can't listen on {name_of(listener)}: {bind_problem(error)}"
             ) from None
-        if listener.family == socket.AF_UNIX:
-            return await self.loop.create_unix_server(
-                lambda: kind(self), sock=listener, backlog=backlog
-            )
-        return await self.loop.create_server(lambda: kind(self), sock=listener, backlog=backlog)
+        return server
 
     def stop(self, grace: float | None = None) -> None:
         """
