@@ -60,6 +60,8 @@ class Committer:
         # What the store could not take yet, in order. The thread's own.
         self.owed_updates: list[tuple[int, int]] = []
         self.owed_dones: list[int] = []
+        # Jobs that were stored after they had been refused, and have to be taken out.
+        self.owed_removals: list[int] = []
         self.failing = False
         self.thread = threading.Thread(target=self.run, name="geartrain-store", daemon=True)
 
@@ -132,16 +134,24 @@ class Committer:
         with self.changed:
             while not (self.adds or self.updates or self.dones):
                 if self.closing:
-                    return not self.failing and bool(self.owed_updates or self.owed_dones)
+                    return not self.failing and self.owes()
                 timeout = _RETRY_AFTER if self.failing else None
                 if not self.changed.wait(timeout) and self.failing:
                     return True
             return True
 
+    def owes(self) -> bool:
+        """Return whether the store has not taken everything yet."""
+        return bool(self.owed_updates or self.owed_dones or self.owed_removals)
+
     def commit(self, adds: list[Job]) -> StoreError | None:
         """Try to make one batch durable; return why it is not."""
+        if self.owed_removals:
+            # A refused submission may have been repeated meanwhile: the same job, now to be kept.
+            kept = {job.number for job in adds}
+            self.owed_removals = [number for number in self.owed_removals if number not in kept]
         try:
-            self.store.commit(adds, self.owed_updates, self.owed_dones)
+            self.store.commit(adds, self.owed_updates, self.owed_removals + self.owed_dones)
         except StoreError as error:
             return self.failed(error)
         except Exception as error:
@@ -151,6 +161,7 @@ class Committer:
             return self.failed(StoreError(f"{type(error).__name__}: {error}"))
         self.owed_updates = []
         self.owed_dones = []
+        self.owed_removals = []
         if self.failing:
             self.failing = False
             logger.warning("the store %s works again", self.store.name)
@@ -165,6 +176,5 @@ class Committer:
 
     def take_out(self, jobs: list[Job]) -> None:
         """Forget jobs that were stored after they had been refused."""
-        # Before any other commit: a job may be submitted to again under the same number.
-        self.owed_dones = [job.number for job in jobs] + self.owed_dones
+        self.owed_removals += [job.number for job in jobs]
         self.commit([])

@@ -1,0 +1,347 @@
+"""The store is slow, hangs, fails and comes back; acknowledgements keep their meaning."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from geartrain.errors import StoreUnavailable
+from tests.server.peer import (
+    CAN_DO,
+    ERROR,
+    GRAB_JOB,
+    JOB_CREATED,
+    NO_JOB,
+    SUBMIT_JOB,
+    SUBMIT_JOB_BG,
+    SUBMIT_JOB_EPOCH,
+    WORK_COMPLETE,
+    Peer,
+    request,
+)
+from tests.server.servers import ThreadServer, eventually
+from tests.server.stores import ToldStore
+
+FULL = StoreUnavailable("the disk is full")
+REFUSAL = b"QUEUE_ERROR\0the job could not be stored: "
+
+
+@pytest.fixture
+def store() -> ToldStore:
+    return ToldStore()
+
+
+@pytest.fixture
+def server(store: ToldStore, start_server: Callable[..., ThreadServer]) -> Iterator[ThreadServer]:
+    """A server that waits for its store for longer than any of these tests takes."""
+    yield start_server(store, store_timeout=60.0)
+    store.work()
+
+
+@pytest.fixture
+def impatient(
+    store: ToldStore, start_server: Callable[..., ThreadServer]
+) -> Iterator[ThreadServer]:
+    """A server that waits for its store for a tenth of a second."""
+    yield start_server(store, store_timeout=0.1)
+    store.work()
+
+
+def handles_of(store: ToldStore) -> set[bytes]:
+    """Return the handles of the jobs that a server would find after a crash."""
+    return {store.jobs[number].handle for number in store.rows}
+
+
+def refused(peer: Peer) -> bytes:
+    """Take an ERROR and return its reason."""
+    kind, body = peer.receive()
+    assert kind == ERROR, (kind, body)
+    assert body.startswith(REFUSAL)
+    return body.removeprefix(REFUSAL)
+
+
+# Slow.
+
+
+def test_a_commit_in_progress_holds_nobody_else_up(server: ThreadServer, store: ToldStore) -> None:
+    store.open_gate.clear()
+    producer, other = server.peer(), server.peer()
+    producer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    store.wait_for_commit()
+    slowest = max(other.echo() for _ in range(100))
+    assert slowest < 0.1
+    other.send(CAN_DO, b"g")
+    handle = other.submit(SUBMIT_JOB, b"g")
+    assert other.grab() == handle
+    store.work()
+    assert producer.receive()[0] == JOB_CREATED
+
+
+def test_an_acknowledgement_comes_after_the_commit(server: ThreadServer, store: ToldStore) -> None:
+    store.open_gate.clear()
+    producer, other = server.peer(), server.peer()
+    producer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    store.wait_for_commit()
+    other.send_bytes(request(CAN_DO, b"f") + request(GRAB_JOB))
+    other.expect(NO_JOB)
+    producer.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        producer.socket.recv(1)
+    producer.socket.settimeout(producer.deadline)
+    assert not store.rows
+    store.work()
+    kind, handle = producer.receive()
+    assert kind == JOB_CREATED
+    assert handles_of(store) == {handle}
+
+
+def test_what_comes_in_during_a_commit_goes_together(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    """Thirty-two producers, twenty jobs each: two commits, not six hundred and forty."""
+    store.open_gate.clear()
+    first = server.peer()
+    first.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    store.wait_for_commit()
+    producers = [server.peer() for _ in range(32)]
+    for producer in producers:
+        producer.send_bytes(request(SUBMIT_JOB_BG, b"f", b"", b"") * 20)
+    exchange = server.server.exchange
+    eventually(lambda: server.call(lambda: len(exchange.broker.jobs)) == 641, "all have arrived")
+    store.work()
+    for producer in producers:
+        for _ in range(20):
+            assert producer.receive()[0] == JOB_CREATED
+    assert [len(adds) for adds, _, _ in store.commits] == [1, 640]
+
+
+def test_producers_who_wait_for_each_acknowledgement_share_commits(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    """With a store that takes a millisecond, 32 producers need far fewer commits than jobs."""
+    commit = store.commit
+
+    def slow_commit(*args: object) -> None:
+        threading.Event().wait(0.001)
+        commit(*args)  # type: ignore[arg-type]
+
+    store.commit = slow_commit  # type: ignore[assignment]
+    producers = [server.peer() for _ in range(32)]
+
+    def produce(producer: Peer) -> None:
+        for _ in range(20):
+            producer.submit(SUBMIT_JOB_BG, b"f")
+
+    threads = [threading.Thread(target=produce, args=(producer,)) for producer in producers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.rows) == 640
+    assert len(store.commits) < 640 / 4
+
+
+def test_done_jobs_go_with_the_next_commit(server: ThreadServer, store: ToldStore) -> None:
+    peer = server.peer()
+    peer.send(CAN_DO, b"f")
+    handle = peer.submit(SUBMIT_JOB_BG, b"f")
+    assert peer.grab() == handle
+    peer.send(WORK_COMPLETE, handle, b"")
+    eventually(lambda: not store.rows, "it is forgotten")
+    assert len(store.commits) == 2
+
+
+def test_a_job_done_during_its_own_commit_is_forgotten(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    """A foreground job that a background submission joined runs without waiting for the disk."""
+    store.open_gate.clear()
+    client, producer = server.peer(), server.peer()
+    client.send(CAN_DO, b"f")
+    handle = client.submit(SUBMIT_JOB, b"f", b"key")
+    assert client.grab() == handle
+    producer.send(SUBMIT_JOB_BG, b"f", b"key", b"")
+    store.wait_for_commit()
+    client.send(WORK_COMPLETE, handle, b"done")
+    client.expect(WORK_COMPLETE, handle, b"done")
+    store.work()
+    producer.expect(JOB_CREATED, handle)
+    eventually(lambda: len(store.commits) == 2, "the second commit")
+    assert not store.rows
+
+
+# Failing.
+
+
+@pytest.mark.parametrize("error", [FULL, ValueError("not foreseen")])
+def test_what_can_not_be_stored_is_refused_within_a_second(
+    server: ThreadServer, store: ToldStore, error: Exception
+) -> None:
+    store.fail(error)
+    peer = server.peer()
+    asked = time.monotonic()
+    peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    assert str(error).encode() in refused(peer)
+    assert time.monotonic() - asked < 1.0
+    assert peer.ask(b"show jobs") == b""
+
+
+def test_what_was_refused_never_runs(server: ThreadServer, store: ToldStore) -> None:
+    store.fail(FULL)
+    peer = server.peer()
+    peer.send(CAN_DO, b"f")
+    for _ in range(5):
+        peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+        refused(peer)
+    store.work()
+    kept = peer.submit(SUBMIT_JOB_BG, b"f")
+    assert peer.grab() == kept
+    assert peer.grab() == b""
+    assert handles_of(store) == {kept}
+
+
+def test_a_background_client_that_joined_is_refused_and_the_foreground_client_is_not(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    client, producer = server.peer(), server.peer()
+    handle = client.submit(SUBMIT_JOB, b"f", b"key")
+    store.fail(FULL)
+    producer.send(SUBMIT_JOB_BG, b"f", b"key", b"")
+    refused(producer)
+    client.send(CAN_DO, b"f")
+    assert client.grab() == handle
+    client.send(WORK_COMPLETE, handle, b"done")
+    client.expect(WORK_COMPLETE, handle, b"done")
+
+
+def test_service_heals_by_itself(server: ThreadServer, store: ToldStore) -> None:
+    peer = server.peer()
+    store.fail(FULL)
+    peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    refused(peer)
+    store.work()
+    # Not a second is lost: the next submission is the next attempt.
+    peer.submit(SUBMIT_JOB_BG, b"f")
+
+
+def test_what_was_done_meanwhile_is_forgotten_when_the_store_works_again(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    peer = server.peer()
+    peer.send(CAN_DO, b"f")
+    handles = [peer.submit(SUBMIT_JOB_BG, b"f") for _ in range(3)]
+    store.fail(FULL)
+    for handle in handles:
+        assert peer.grab() == handle
+        peer.send(WORK_COMPLETE, handle, b"")
+        peer.echo()
+    assert len(store.rows) == 3
+    store.work()
+    eventually(lambda: not store.rows, "all are forgotten", 5.0)
+
+
+def test_attempts_made_meanwhile_are_kept_when_the_store_works_again(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    peer, worker = server.peer(), server.peer()
+    worker.send(CAN_DO, b"f")
+    handle = peer.submit(SUBMIT_JOB_BG, b"f")
+    store.fail(FULL)
+    assert worker.grab() == handle
+    worker.close()
+    eventually(lambda: b"\t1\t" in peer.ask(b"show jobs"), "it came back")
+    store.work()
+    eventually(lambda: list(store.rows.values()) == [1], "the attempt is kept", 5.0)
+
+
+def test_the_log_says_once_that_the_store_fails_and_once_that_it_works(
+    server: ThreadServer, store: ToldStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = server.peer()
+    store.fail(FULL)
+    for _ in range(20):
+        peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+        refused(peer)
+    store.work()
+    peer.submit(SUBMIT_JOB_BG, b"f")
+    assert caplog.text.count("does not work") == 1
+    assert caplog.text.count("works again") == 1
+
+
+# Hanging.
+
+
+def test_a_store_that_hangs_has_submissions_refused_within_a_second(
+    impatient: ThreadServer, store: ToldStore
+) -> None:
+    store.open_gate.clear()
+    first, second = impatient.peer(), impatient.peer()
+    asked = time.monotonic()
+    first.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    refused(first)
+    second.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    refused(second)
+    assert time.monotonic() - asked < 1.0
+    assert second.ask(b"show jobs") == b""
+
+
+def test_a_commit_that_gets_through_after_its_refusal_is_undone(
+    impatient: ThreadServer, store: ToldStore
+) -> None:
+    store.open_gate.clear()
+    peer = impatient.peer()
+    peer.send(CAN_DO, b"f")
+    peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    refused(peer)
+    store.work()
+    eventually(lambda: len(store.commits) >= 2, "it is undone")
+    assert not store.rows
+    kept = peer.submit(SUBMIT_JOB_BG, b"f")
+    assert handles_of(store) == {kept}
+    assert peer.grab() == kept
+    assert peer.grab() == b""
+
+
+def test_a_job_joined_again_after_a_refusal_is_kept(
+    impatient: ThreadServer, store: ToldStore
+) -> None:
+    """
+    What undoes the refused submission must not undo the accepted one: it is the same job.
+
+    The undoing itself fails here, so it is still owed when the job is stored again.
+    """
+    store.open_gate.clear()
+    store.plan = [None, FULL]
+    client, producer = impatient.peer(), impatient.peer()
+    handle = client.submit(SUBMIT_JOB, b"f", b"key")
+    producer.send(SUBMIT_JOB_BG, b"f", b"key", b"")
+    refused(producer)
+    store.open_gate.set()
+    eventually(lambda: not store.plan, "it got through, and was not undone")
+    assert producer.submit(SUBMIT_JOB_BG, b"f", b"key") == handle
+    eventually(lambda: not impatient.server.committer.owes(), "nothing is owed any more")
+    assert handles_of(store) == {handle}
+
+
+# After a crash.
+
+
+def test_a_server_takes_over_what_an_earlier_one_has_acknowledged(
+    store: ToldStore, start_server: Callable[..., ThreadServer]
+) -> None:
+    first = start_server(store)
+    peer = first.peer()
+    handles = [peer.submit(SUBMIT_JOB_BG, b"f", b"key-%d" % n, b"%d" % n) for n in range(3)]
+    peer.send(SUBMIT_JOB_EPOCH, b"f", b"later", b"9999999999", b"3")
+    _, later = peer.receive()
+    first.stop()
+    second = start_server(store).peer()
+    second.send(CAN_DO, b"f")
+    assert second.submit(SUBMIT_JOB_BG, b"f", b"later") == later
+    assert second.submit(SUBMIT_JOB_BG, b"f", b"key-1") == handles[1]
+    assert [second.grab() for _ in range(4)] == [*handles, b""]
+    new = second.submit(SUBMIT_JOB_BG, b"f")
+    assert new not in {*handles, later}
