@@ -121,6 +121,7 @@ class TinyWorker:
         self.handlers = handlers
         self.grab = GRAB_JOB_ALL if reducing else GRAB_JOB_UNIQ
         self.socket = socket.create_connection(server.address[:2])
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = PacketReader(RESPONSE)
         self.failure: BaseException | None = None
         self.stopping, self.stopper = socket.socketpair()

@@ -101,20 +101,3 @@ def test_server_that_accepts_nothing_costs_the_timeout_and_no_more(full_listener
     assert explain(caught.value) == "timed out"
     with pytest.raises(TimeoutError):
         asyncio.run(dial_protocol(full_listener, asyncio.Protocol, timeout=0.2))
-
-
-@pytest.fixture
-def full_listener():
-    """The address of a listener whose backlog is full, so that connecting hangs."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
-        waiting = []
-        try:
-            for _ in range(4):
-                connection = socket.socket()
-                connection.setblocking(False)
-                connection.connect_ex(listening.getsockname())
-                waiting.append(connection)
-            yield address_of(listening)
-        finally:
-            for connection in waiting:
-                connection.close()

@@ -261,6 +261,14 @@ def test_a_fail_after_an_exception_is_no_news():
     assert session.fault is None
 
 
+def test_a_fail_with_the_stray_nul_of_gearmand_is_understood():
+    session = Session()
+    (job,) = submitted(session, b"")
+    events = session.receive_data(responses((JOB_CREATED, b"H:1"), (WORK_FAIL, b"H:1\0")))
+    assert told(events)[1:] == [(job, "WORK_FAIL", [b"H:1\0"])]
+    assert session.is_quiet()
+
+
 def test_reports_on_unknown_jobs_are_dropped():
     session = Session()
     packets = [(WORK_DATA, b"H:9", b""), (WORK_STATUS, b"H:9", b"", b""), (WORK_COMPLETE, b"H:9")]

@@ -59,7 +59,7 @@ class AsyncAdminClient:
         self._connect_timeout = connect_timeout
         self._keepalive = keepalive
         self._lock = asyncio.Lock()
-        self._reader = asyncio.StreamReader()
+        self._reader: asyncio.StreamReader | None = None
         self._transport: asyncio.Transport | None = None
         self._conversation = Conversation()
 
@@ -144,14 +144,14 @@ class AsyncAdminClient:
     async def _run(self, command: Command[Result], end_is_reply: bool = False) -> Result:
         """Send a command and return what the reply says."""
         async with self._lock:
-            transport = await self._connect()
+            transport, reader = await self._connect()
             complete = False
             try:
                 self._conversation.start()
                 transport.write(command.request())
                 async with asyncio.timeout(self._timeout):
                     while not complete:
-                        data = await self._reader.read(_RECEIVE_SIZE)
+                        data = await reader.read(_RECEIVE_SIZE)
                         if not data:
                             break
                         complete = self._conversation.receive_data(data, command)
@@ -169,22 +169,26 @@ class AsyncAdminClient:
                 raise ConnectionLost(str(self.address))
             return self._conversation.result(command)
 
-    async def _connect(self) -> asyncio.Transport:
-        if self._transport is not None and (self._reader.at_eof() or self._transport.is_closing()):
+    async def _connect(self) -> tuple[asyncio.Transport, asyncio.StreamReader]:
+        transport, reader = self._transport, self._reader
+        if transport is not None and reader is not None:
+            # Whether the server has closed the connection is known once the loop has run.
+            await asyncio.sleep(0)
+            if not reader.at_eof() and not transport.is_closing():
+                return transport, reader
             self._drop()
-        if self._transport is None:
-            self._reader = asyncio.StreamReader()
-            try:
-                self._transport, _ = await dial_protocol(
-                    self.address,
-                    lambda: asyncio.StreamReaderProtocol(self._reader),
-                    self._connect_timeout,
-                    self._keepalive,
-                )
-            except OSError as error:
-                raise ConnectionFailed({str(self.address): explain(error)}) from error
-            self._conversation = Conversation()
-        return self._transport
+        self._reader = reader = asyncio.StreamReader()
+        try:
+            self._transport, _ = await dial_protocol(
+                self.address,
+                lambda: asyncio.StreamReaderProtocol(reader),
+                self._connect_timeout,
+                self._keepalive,
+            )
+        except OSError as error:
+            raise ConnectionFailed({str(self.address): explain(error)}) from error
+        self._conversation = Conversation()
+        return self._transport, reader
 
     def _drop(self) -> None:
         if self._transport is not None:

@@ -285,7 +285,7 @@ def drop_function(function: str | bytes) -> Command[None]:
 def maxqueue(
     function: str | bytes, limit: int | tuple[int, int, int] | None = None
 ) -> Command[None]:
-    limits = () if limit is None else (limit,) if isinstance(limit, int) else limit
+    limits = limit if isinstance(limit, tuple) else () if limit is None else (limit,)
     if any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in limits):
         raise UsageError(f"limit {limit!r} is neither a number of jobs nor (high, normal, low)")
     if len(limits) not in (0, 1, 3):

@@ -322,6 +322,10 @@ class Session:
         """Give the end of a job to one of the requests that share its handle."""
         handle = packet.args[0]
         sharers = self.running.get(handle)
+        if sharers is None and handle.endswith(b"\0"):
+            # gearmand leaves a NUL behind the handle when it turns WORK_EXCEPTION into WORK_FAIL.
+            handle = handle[:-1]
+            sharers = self.running.get(handle)
         if sharers is None:
             # Some workers send WORK_FAIL after WORK_EXCEPTION, which was the end already.
             return
