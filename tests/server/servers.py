@@ -5,6 +5,7 @@ Job servers for tests: in this process, where a test can look inside, or in one 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -103,7 +104,9 @@ class ThreadServer:
             peer.close()
         if self.thread.is_alive():
             for _ in range(2):
-                self.loop.call_soon_threadsafe(self.server.stop, 0.0)
+                # The first may have closed the loop already.
+                with contextlib.suppress(RuntimeError):
+                    self.loop.call_soon_threadsafe(self.server.stop, 0.0)
             self.thread.join(DEADLINE)
         assert not self.thread.is_alive()
         if self.failure is not None:
