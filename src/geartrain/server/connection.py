@@ -155,7 +155,7 @@ class PacketConnection(Connection):
         server = self.server
         peer = self.peer
         server.exchange.receive(server.clock(), peer, data)
-        pending = len(peer.reader.pending)
+        pending = peer.reader.unfinished()
         if not pending:
             self.partial_since = 0.0
         elif not self.partial_since or pending <= len(data):
@@ -168,7 +168,7 @@ class PacketConnection(Connection):
             self.go_on_soon()
 
     def pending_size(self) -> int:
-        return len(self.peer.reader.pending)
+        return self.peer.reader.unfinished()
 
     def flush(self) -> None:
         super().flush()

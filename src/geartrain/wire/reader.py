@@ -8,6 +8,7 @@ a byte of it is kept.
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Final
 
 from librt.strings import read_i32_be
@@ -35,6 +36,9 @@ from geartrain.wire.packet import (
 
 MAX_PACKET: Final = 512 * 1024 * 1024
 MAX_LINE: Final = 64 * 1024
+# A packet from this size on has its last argument collected by itself as it arrives: the whole of
+# it is never copied, so a packet of 256 MiB does not take 512.
+LARGE: Final = 256 * 1024
 
 # What is returned instead of an index where no whole packet was read. Not told by ``fault``
 # being None: once compiled, that comparison is taken for known from the one before the call.
@@ -59,6 +63,7 @@ class PacketReader:
         magic: ``REQUEST`` in a server, ``RESPONSE`` in a client or worker.
         max_packet: Largest size a header may announce, in bytes.
         max_line: Longest text line, in bytes.
+        large: Size from which the last argument of a packet is collected by itself.
 
     Attributes:
         fault: Why reading stopped, or None. Once it is set, nothing more comes
@@ -67,29 +72,42 @@ class PacketReader:
     """
 
     def __init__(
-        self, magic: bytes, max_packet: int = MAX_PACKET, max_line: int = MAX_LINE
+        self,
+        magic: bytes,
+        max_packet: int = MAX_PACKET,
+        max_line: int = MAX_LINE,
+        large: int = LARGE,
     ) -> None:
         self.max_packet: i64 = max_packet
         self.max_line: i64 = max_line
+        self.large: i64 = large
         self.fault: ProtocolError | None = None
         self.expected = _REQUEST_NUMBER if magic == REQUEST else _RESPONSE_NUMBER
         # Bytes of a packet or line whose end has not arrived, and how many it takes to go on.
         # One growing buffer, so that a packet sent byte by byte costs no more memory than its size.
         self.pending = bytearray()
         self.wanted: i64 = 1
+        # A large packet whose last argument is under way: its type, its other arguments, what
+        # has arrived of the last one, and how many bytes are still to come.
+        self.large_type: i32 = 0
+        self.large_args: list[bytes] = []
+        self.collected: BytesIO | None = None
+        self.missing: i64 = 0
 
     def receive_data(self, data: bytes) -> list[Packet]:
         """Take what the network delivered and return the packets that it completes, in order."""
         packets: list[Packet] = []
         if self.fault is not None:
             return packets
-        if self.pending:
+        start: i64 = 0
+        if self.collected is not None:
+            start = self.collect(data, 0, packets)
+        elif self.pending:
             self.pending += data
             if len(self.pending) < self.wanted:
                 return packets
             data = bytes(self.pending)
             self.pending = bytearray()
-        start: i64 = 0
         end: i64 = len(data)
         while start < end:
             after = self.read_packet(data, start, packets)
@@ -102,7 +120,13 @@ class PacketReader:
 
     def receive_end(self) -> bool:
         """Return whether the stream ended in the middle of a packet or line."""
-        return len(self.pending) > 0
+        return self.unfinished() > 0
+
+    def unfinished(self) -> int:
+        """Return how many bytes are here of a packet or line whose end is not."""
+        if self.collected is not None:
+            return self.collected.tell()
+        return len(self.pending)
 
     def read_packet(self, data: bytes, start: i64, packets: list[Packet]) -> i64:
         """
@@ -131,6 +155,8 @@ class PacketReader:
             self.fault = PacketTooLarge(int(size), int(self.max_packet))
             return _OVER
         if available < HEADER_SIZE + size:
+            if size >= self.large and magic == self.expected:
+                return self.start_large(data, start, kind, size, packets)
             self.wanted = HEADER_SIZE + size
             return _INCOMPLETE
         after = start + HEADER_SIZE + size
@@ -142,6 +168,46 @@ class PacketReader:
             self.fault = MalformedPacket(NAMES[kind])
             return _OVER
         packets.append(Packet(int(kind), args))
+        return after
+
+    def start_large(
+        self, data: bytes, start: i64, kind: i32, size: i64, packets: list[Packet]
+    ) -> i64:
+        """Begin to collect the last argument of a packet; the same returns as ``read_packet``."""
+        first = start + HEADER_SIZE
+        args: list[bytes] = []
+        for _ in range(ARGUMENTS[kind] - 1):
+            separator: i64 = data.find(_NUL, first)
+            if separator < 0:
+                # The last argument has not begun. Looked for again when there is twice as much.
+                self.wanted = min(HEADER_SIZE + size, 2 * (len(data) - start))
+                return _INCOMPLETE
+            args.append(data[first:separator])
+            first = separator + 1
+        if ARGUMENTS[kind] == 0:
+            self.fault = MalformedPacket(NAMES[kind])
+            return _OVER
+        self.large_type = kind
+        self.large_args = args
+        self.collected = BytesIO()
+        self.missing = start + HEADER_SIZE + size - first
+        return self.collect(data, first, packets)
+
+    def collect(self, data: bytes, start: i64, packets: list[Packet]) -> i64:
+        """Collect the last argument of a large packet; returns the index after it."""
+        collected = self.collected
+        assert collected is not None
+        after = start + self.missing
+        if after > len(data):
+            collected.write(data[start:] if start else data)
+            self.missing = after - len(data)
+            return len(data)
+        collected.write(data[start:after])
+        # Handed out as it is, without a copy.
+        self.large_args.append(collected.getvalue())
+        packets.append(Packet(int(self.large_type), self.large_args))
+        self.large_args = []
+        self.collected = None
         return after
 
     def read_line(self, data: bytes, start: i64, packets: list[Packet]) -> i64:
@@ -182,4 +248,4 @@ def cut_arguments(data: bytes, start: i64, end: i64, kind: i32) -> list[bytes] |
     return args
 
 
-__all__ = ["MAX_LINE", "MAX_PACKET", "PacketReader", "cut_arguments"]
+__all__ = ["LARGE", "MAX_LINE", "MAX_PACKET", "PacketReader", "cut_arguments"]
