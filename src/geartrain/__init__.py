@@ -8,27 +8,11 @@ costs next to nothing and pulls in no driver, framework or event loop.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    # The same names, for type checkers.
-    from geartrain.client.admin import AdminClient as AdminClient
-    from geartrain.client.admin_aio import AsyncAdminClient as AsyncAdminClient
-    from geartrain.client.aio import AsyncClient as AsyncClient
-    from geartrain.client.keepalive import Keepalive as Keepalive
-    from geartrain.client.reports import JobEvent as JobEvent
-    from geartrain.client.reports import JobHandle as JobHandle
-    from geartrain.client.reports import Progress as Progress
-    from geartrain.client.reports import Status as Status
-    from geartrain.client.submission import Submission as Submission
-    from geartrain.client.sync import Client as Client
-    from geartrain.errors import Fail as Fail
-    from geartrain.worker.aio import AsyncWorker as AsyncWorker
-    from geartrain.worker.sync import Worker as Worker
+from typing import Any
 
 __version__ = "0.1.0"
 
-# Public name -> module that defines it, by room.
+# Public name -> module that defines it, by room. Type checkers read __init__.pyi.
 _EXPORTS: dict[str, str] = {
     # Clients.
     "AdminClient": "geartrain.client.admin",

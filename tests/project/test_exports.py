@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import geartrain
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", sorted(set(geartrain.__all__) - {"__version__"}))
@@ -21,6 +25,12 @@ def test_a_public_name_is_defined_where_the_table_says(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Wroker'"):
         geartrain.Wroker  # noqa: B018
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    stub = (ROOT / "src" / "geartrain" / "__init__.pyi").read_text()
+    seen = re.findall(r"^from ([\w.]+) import (\w+) as \2$", stub, re.MULTILINE)
+    assert {name: module for module, name in seen} == geartrain._EXPORTS
 
 
 def test_importing_the_package_imports_no_event_loop_driver_or_framework() -> None:

@@ -1,0 +1,21 @@
+"""The public names, for type checkers; at run time they are imported when first used."""
+
+from __future__ import annotations
+
+from geartrain.client.admin import AdminClient as AdminClient
+from geartrain.client.admin_aio import AsyncAdminClient as AsyncAdminClient
+from geartrain.client.aio import AsyncClient as AsyncClient
+from geartrain.client.keepalive import Keepalive as Keepalive
+from geartrain.client.reports import JobEvent as JobEvent
+from geartrain.client.reports import JobHandle as JobHandle
+from geartrain.client.reports import Progress as Progress
+from geartrain.client.reports import Status as Status
+from geartrain.client.submission import Submission as Submission
+from geartrain.client.sync import Client as Client
+from geartrain.errors import Fail as Fail
+from geartrain.worker.aio import AsyncWorker as AsyncWorker
+from geartrain.worker.sync import Worker as Worker
+
+__version__: str
+__all__: list[str]
+_EXPORTS: dict[str, str]
