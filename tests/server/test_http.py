@@ -104,9 +104,9 @@ def assigned(worker: Peer) -> tuple[bytes, bytes, bytes, bytes]:
 
 
 def listeners(server: HttpServer) -> int:
-    """Return how many clients wait for the only job; to be called in the server's thread."""
-    (job,) = server.server.exchange.broker.jobs.values()
-    return len(job.listeners or ())
+    """Return how many clients wait for a job; to be called in the server's thread."""
+    jobs = server.server.exchange.broker.jobs.values()
+    return sum(len(job.listeners or ()) for job in jobs)
 
 
 def http_connections(server: HttpServer) -> int:
