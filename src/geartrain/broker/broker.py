@@ -601,7 +601,7 @@ class Broker:
         function.workers += 1
         session.serve_first(function, command.timeout)
         if not session.asleep:
-            session.unlisted.append(function)
+            session.unlisted[function] = True
             return
         function.sleepers[session.number] = session
         # A worker that learns a function while it sleeps must not sleep beside its jobs.
@@ -617,8 +617,7 @@ class Broker:
         session.forget_ability(ability)
         function.workers -= 1
         function.sleepers.pop(session.number, None)
-        if function in session.unlisted:
-            session.unlisted.remove(function)
+        session.unlisted.pop(function, None)
         if session.woken_for is function:
             self.answer_wake(now, session, None)
         for job in reversed([job for job in session.running.values() if job.line is function]):
@@ -631,7 +630,7 @@ class Broker:
             ability.function.sleepers.pop(session.number, None)
         session.abilities = {}
         session.order = []
-        session.unlisted = []
+        session.unlisted = {}
         if session.woken_for is not None:
             self.answer_wake(now, session, None)
         for job in reversed(list(session.running.values())):
@@ -645,7 +644,7 @@ class Broker:
         if session.unlisted:
             for function in session.unlisted:
                 function.sleepers[session.number] = session
-            session.unlisted = []
+            session.unlisted = {}
         found = self.find_work(session)
         previous = session.woken_for
         session.woken_for = None
@@ -739,7 +738,7 @@ class Broker:
         sleepers = function.sleepers
         while sleepers and self.assigning:
             _, session = sleepers.popitem(last=False)
-            session.unlisted.append(function)
+            session.unlisted[function] = True
             if session.asleep:
                 self.wake(now, session, function)
                 return

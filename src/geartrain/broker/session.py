@@ -74,8 +74,8 @@ class Session:
         # The function it was woken for, until it answers; and how often it was woken.
         self.woken_for: Function | None = None
         self.wake_number = 0
-        # Functions whose ``sleepers`` do not name this session.
-        self.unlisted: list[Function] = []
+        # Functions whose ``sleepers`` do not name this session; a dict, to strike one of thousands.
+        self.unlisted: dict[Function, bool] = {}
         # Handles of jobs that ended by WORK_EXCEPTION; many workers send WORK_FAIL after it.
         self.excepted: dict[bytes, bool] = {}
         # What has to wait until the store has answered an earlier submission.
@@ -92,7 +92,7 @@ class Session:
     def serve_last(self, ability: Ability) -> None:
         """Move an ability behind all others."""
         if self.order[-1] is not ability:
-            self.order.remove(ability)
+            del self.order[self.place(ability)]
             self.order.append(ability)
             self.last_turn += 1
             ability.turn = self.last_turn
@@ -100,4 +100,15 @@ class Session:
     def forget_ability(self, ability: Ability) -> None:
         """Strike an ability out."""
         del self.abilities[ability.function.name]
-        self.order.remove(ability)
+        del self.order[self.place(ability)]
+
+    def place(self, ability: Ability) -> int:
+        """Return where an ability is in ``order``, which is sorted by turn."""
+        first, end = 0, len(self.order)
+        while first < end:
+            middle = (first + end) // 2
+            if self.order[middle].turn < ability.turn:
+                first = middle + 1
+            else:
+                end = middle
+        return first
