@@ -180,15 +180,13 @@ class Peer:
     def ask(self, line: bytes) -> bytes:
         """Send a text command and return one line of reply, or a list without its final dot."""
         self.send_bytes(line + b"\n")
-        words = line.split()
-        if words[0] not in (b"status", b"prioritystatus", b"workers", b"show"):
+        if line.split()[0] not in (b"status", b"prioritystatus", b"workers", b"show"):
             return self.line()
-        reply = b""
-        while True:
-            line = self.line()
-            if line == b".\n" or line.startswith(b"ERR"):
-                return reply if line == b".\n" else line
-            reply += line
+        reply = self.received
+        while not (reply == b".\n" or reply.endswith((b"\n.\n", b"\r\n"))):
+            self.fill()
+        self.received = bytearray()
+        return bytes(reply).removesuffix(b".\n")
 
     def line(self) -> bytes:
         """Take one line, its end included."""

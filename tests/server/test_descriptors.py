@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.server.bystander import Bystander
+from tests.server.bystander import UNDISTURBED, Bystander
 from tests.server.peer import CAN_DO, SUBMIT_JOB, WORK_COMPLETE, Peer
 from tests.server.servers import ProcessServer, eventually
 
@@ -59,7 +59,7 @@ def test_without_descriptors_the_server_serves_whom_it_has(
     started, used = time.monotonic(), server.cpu()
     with Bystander(server.address, client) as bystander:
         eventually(lambda: time.monotonic() > started + 1.0, "a second has passed", 2.0)
-    assert bystander.slowest() < 0.1
+    assert bystander.slowest() < UNDISTURBED
     # What the bystander costs is not the point, and little: it asks 500 times a second at most.
     assert (server.cpu() - used) / (time.monotonic() - started) < 0.25
     handle = client.submit(SUBMIT_JOB, b"f")

@@ -44,7 +44,7 @@ from geartrain.server.text_commands import (
     outcome_line,
     worker_line,
 )
-from geartrain.wire.packet import REQUEST, TEXT, Packet
+from geartrain.wire.packet import GET_STATUS_UNIQUE, REQUEST, TEXT, Packet
 from geartrain.wire.reader import PacketReader
 from geartrain.wire.text import END_OF_LIST, OK, unknown_command, words
 
@@ -55,6 +55,8 @@ STOP_GRACEFULLY: Final = 2
 
 # Packets of one peer that are taken in one pass of the event loop; then the others have their turn.
 MAX_PACKETS: Final = 1024
+# Of these, text commands and others that may take as long as there are functions.
+MAX_SLOW: Final = 16
 # Answers that one peer may have waiting for the store before its next packets wait, too.
 MAX_HELD: Final = 16 * 1024
 # A peer with so many bytes to read gets the answer to its next text command later: a few bytes
@@ -235,14 +237,18 @@ class Exchange:
         packets = peer.waiting
         start = peer.taken
         stop = start
+        slow = 0
         for packet in packets[start : start + MAX_PACKETS]:
-            if packet.type != TEXT:
+            kind = packet.type
+            if kind in (TEXT, GET_STATUS_UNIQUE):
+                slow += 1
+                if slow > MAX_SLOW or self.has_enough(peer):
+                    break
+            if kind == TEXT:
+                self.receive_line(now, peer, packet)
+            else:
                 for effect in broker.step(now, command_of(now, session, packet)):
                     self.carry_out(effect)
-            elif self.has_enough(peer):
-                break
-            else:
-                self.receive_line(now, peer, packet)
             stop += 1
         if stop < len(packets):
             peer.taken = stop
