@@ -170,8 +170,9 @@ def questions_to_the_server(demo: Demo) -> None:
     shown("gearadmin --status --workers --show-jobs")
     demo.run([BIN / "gearadmin", "--status", "--workers", "--show-jobs"])
     if shutil.which("nc"):
-        shown(f"(echo status; sleep 0.1) | nc 127.0.0.1 {demo.port}")
-        demo.run(["sh", "-c", f"(echo status; sleep 0.1) | nc 127.0.0.1 {demo.port}"])
+        # Debian's nc stays until the server hangs up, unless -q says how long after its input.
+        shown(f"(echo status; sleep 0.1) | nc -q 0 127.0.0.1 {demo.port}")
+        demo.run(["sh", "-c", f"(echo status; sleep 0.1) | nc -q 0 127.0.0.1 {demo.port}"])
 
 
 def the_plug_is_pulled(demo: Demo, server: subprocess.Popen[bytes]) -> None:
