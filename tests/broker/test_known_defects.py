@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.broker.story import Stage
 
 from geartrain.broker.broker import Broker
 from geartrain.broker.commands import Connect, Restore, SubmitJob
 from geartrain.broker.job import NORMAL, Job
+from tests.broker.story import Stage
 
 
 @pytest.mark.parametrize("when", ["waiting", "delayed", "running"])

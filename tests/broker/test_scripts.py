@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.broker.story import Stage
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))

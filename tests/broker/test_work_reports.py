@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.broker.story import Stage
 
 from geartrain.broker.commands import WorkComplete, WorkData, WorkException, WorkFail
+from tests.broker.story import Stage
 
 NOT_FOUND = "3 <- ERROR JOB_NOT_FOUND Job given in work result not found"
 NO_SUCH_JOB = "3 <- ERROR JOB_NOT_FOUND Job does not exist on server"

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 
-from tests.broker.story import GRABS, OUTCOMES, REPORTS, joined, lines, text
-
 from geartrain.broker import commands
 from geartrain.broker.broker import (
     DONE,
@@ -23,6 +21,7 @@ from geartrain.broker.broker import (
 )
 from geartrain.broker.commands import Command, SessionCommand, SubmitJob
 from geartrain.broker.job import Job
+from tests.broker.story import GRABS, OUTCOMES, REPORTS, joined, lines, text
 
 STORING, WAITING, DELAYED, RUNNING, ENDED = "storing", "waiting", "delayed", "running", "ended"
 
