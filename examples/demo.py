@@ -51,6 +51,7 @@ class Demo:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
+        self.started: list[subprocess.Popen[bytes]] = []
         # gearman and gearadmin ask this server without being told where it is.
         os.environ["GEARMAN_SERVER"] = self.address
         os.environ["GEARMAN_SERVERS"] = self.address
@@ -59,6 +60,7 @@ class Demo:
         """Start a process that ends with the demo."""
         process = subprocess.Popen([str(part) for part in command], **settings)  # type: ignore[call-overload]
         self.stack.callback(self.end, process)
+        self.started.append(process)
         return process  # type: ignore[no-any-return]
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
@@ -71,13 +73,27 @@ class Demo:
                 process.kill()
                 process.wait()
 
+    def end_all(self) -> None:
+        """End the workers, then the server they would miss."""
+        last = self.started.index(self.server)
+        for process in [*self.started[:last], *self.started[last + 1 :], self.server]:
+            self.end(process)
+
     def serve(self) -> subprocess.Popen[bytes]:
         """Start the server, and wait until it says that it is ready."""
         database = self.folder / "queue.db"
         server = self.start(
-            [BIN / "geartrain", "serve", "--listen", self.address, "--store", f"sqlite:///{database}"],
+            [
+                BIN / "geartrain",
+                "serve",
+                "--listen",
+                self.address,
+                "--store",
+                f"sqlite:///{database}",
+            ],
             stderr=subprocess.PIPE,
         )
+        self.server = server
         assert server.stderr is not None
         for line in server.stderr:
             text = line.decode().rstrip()
@@ -104,9 +120,7 @@ class Demo:
         """Wait until somebody can do the function."""
         deadline = time.monotonic() + PATIENCE
         with AdminClient(self.address) as admin:
-            while not any(
-                row.function == function and row.workers for row in admin.status()
-            ):
+            while not any(row.function == function and row.workers for row in admin.status()):
                 if time.monotonic() > deadline:
                     sys.exit(f"no worker for {function} came")
                 time.sleep(0.02)
@@ -226,6 +240,7 @@ def main() -> None:
         many_parts_one_answer(demo)
         questions_to_the_server(demo)
         the_plug_is_pulled(demo, server)
+        demo.end_all()
         say(
             f"That was all, in {time.monotonic() - started:.0f} seconds",
             "Shell commands and Python functions did jobs for clients in other processes; the",
