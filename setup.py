@@ -41,7 +41,13 @@ def extensions() -> list[object]:
     try:
         from mypyc.build import mypycify
 
-        return list(mypycify([path for path in COMPILED if os.path.exists(path)], opt_level="3", group_name="geartrain"))
+        return list(
+            mypycify(
+                [path for path in COMPILED if os.path.exists(path)],
+                opt_level="3",
+                group_name="geartrain",
+            )
+        )
     except (ImportError, SystemExit) as error:
         if wanted == "1":
             raise

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.connection import ECHO_REQ, ECHO_RES, Connection
 from tests.acceptance.job_server import JobServer
 from tests.acceptance.peer import Peers

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.services.availability import find_program, require
 
 # Seconds to wait for anything a healthy program does at once, also on a busy machine.

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.acceptance.job_server import DEADLINE, JobServer, eventually
 from tests.services.availability import PEERS, find_program, require
 

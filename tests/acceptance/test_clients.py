@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.expectations import repaired
 from tests.acceptance.job_server import JobServer, eventually
 from tests.acceptance.peer import Peers

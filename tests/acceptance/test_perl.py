@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.acceptance.expectations import repaired
 from tests.acceptance.job_server import JobServer
 from tests.acceptance.peer import Peers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.acceptance.job_server import JobServer
 from tests.acceptance.peer import Peers
 

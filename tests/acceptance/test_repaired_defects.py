@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from tests.acceptance.connection import (
     CAN_DO,
     ECHO_REQ,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from tests.acceptance.conftest import JobServers
 from tests.acceptance.dialogue import Dialogue
 

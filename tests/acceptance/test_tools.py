@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.expectations import repaired
 from tests.acceptance.job_server import DEADLINE, JobServer
 from tests.acceptance.peer import Peers, tool

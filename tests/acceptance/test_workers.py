@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.connection import SUBMIT_JOB, WORK_COMPLETE, WORK_STATUS, Connection
 from tests.acceptance.expectations import repaired
 from tests.acceptance.job_server import JobServer

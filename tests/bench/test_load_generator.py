@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from bench.load import Load, WrongResult, compile_load
 from tests.bench.faulty_server import FaultyServer
 

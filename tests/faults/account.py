@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 
 @dataclass
@@ -107,5 +108,5 @@ class Account:
                 first - self.reading_time <= kill <= min(second, first + self.commit_time)
                 for kill in self.kills
             )
-            for first, second in zip(runs, runs[1:], strict=False)
+            for first, second in pairwise(runs)
         )

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.services.availability import ROOT, SERVICES, require
 
 CONFTEST = """

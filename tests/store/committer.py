@@ -10,9 +10,8 @@ from __future__ import annotations
 import random
 import sys
 
-from tests.store.samples import make_job
-
 from geartrain.store.sqlite import SqliteStore
+from tests.store.samples import make_job
 
 
 def main(path: str, seed: str) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.store.engines import ENGINES, Engine
 
 from geartrain.store.queue_store import QueueStore
 from geartrain.store.sqlite import SqliteStore
+from tests.store.engines import ENGINES, Engine
 
 
 @pytest.fixture(params=list(ENGINES))

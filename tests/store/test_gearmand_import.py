@@ -8,15 +8,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.acceptance.connection import JOB_CREATED, Connection
-from tests.acceptance.job_server import JobServer
-from tests.services.availability import require
-from tests.store.samples import FIRST, damaged, make_job, make_jobs, rows
 
 from geartrain.broker.job import Job
 from geartrain.errors import UsageError
 from geartrain.store.rows import row_of
 from geartrain.store.sqlite import SqliteStore
+from tests.acceptance.connection import JOB_CREATED, Connection
+from tests.acceptance.job_server import JobServer
+from tests.services.availability import require
+from tests.store.samples import FIRST, damaged, make_job, make_jobs, rows
 
 MakeStore = Callable[..., SqliteStore]
 

@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.store.samples import FIRST, make_job, make_jobs, numbers
 
 from geartrain.errors import StoreDamaged, UsageError
 from geartrain.store.sqlite import SqliteStore
+from tests.store.samples import FIRST, make_job, make_jobs, numbers
 
 MakeStore = Callable[..., SqliteStore]
 

@@ -15,12 +15,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.store.samples import FIRST, make_job, make_jobs, numbers
 
 from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged, StoreUnavailable, UsageError
 from geartrain.store import sqlite as module
 from geartrain.store.sqlite import SqliteStore
+from tests.store.samples import FIRST, make_job, make_jobs, numbers
 
 MakeStore = Callable[..., SqliteStore]
 

@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.services.availability import find_program, require
-from tests.store.samples import numbers
 
 from geartrain.store.sqlite import SqliteStore
+from tests.services.availability import find_program, require
+from tests.store.samples import numbers
 
 ROUNDS = 12
 

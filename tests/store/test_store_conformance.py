@@ -9,12 +9,12 @@ from contextlib import closing
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.store.engines import Engine
-from tests.store.samples import FIRST, damaged, make_job, make_jobs, numbers, rows
 
 from geartrain.broker.job import HIGH, LOW, Job
 from geartrain.store.queue_store import QueueStore
 from geartrain.store.rows import row_of
+from tests.store.engines import Engine
+from tests.store.samples import FIRST, damaged, make_job, make_jobs, numbers, rows
 
 # What a database might fold, trim, cut or re-encode.
 HOSTILE_NAMES = [

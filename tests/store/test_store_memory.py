@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from tests.store.samples import make_jobs
-
 from geartrain.store.memory import MemoryStore
+from tests.store.samples import make_jobs
 
 
 def test_memory_store_keeps_nothing_and_says_so() -> None:

@@ -15,7 +15,6 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Dialect, create_engine
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from tests.store.samples import FIRST, make_job, numbers, rows
 
 from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged, UsageError
@@ -27,6 +26,7 @@ from geartrain.store.rows import COLUMNS, row_of
 from geartrain.store.sqlite import SqliteStore
 from geartrain.store.sqlite_statements import HEAD, STATEMENTS
 from geartrain.store.tables import jobs, metadata, version
+from tests.store.samples import FIRST, make_job, numbers, rows
 
 MakeStore = Callable[..., SqliteStore]
 
