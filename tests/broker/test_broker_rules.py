@@ -589,8 +589,8 @@ class BrokerRules(RuleBasedStateMachine):
                 assert (function.name in broker.ready[priority]) == bool(waiting)
                 assert len(line.jobs or []) <= 2 * line.count + 64
         assert broker.running() == sum(job.worker is not None for job in broker.jobs.values())
-        assert broker.timed == sum(job.deadline > 0 for job in broker.jobs.values())
-        assert broker.postponed == sum(
+        assert broker.timetable.timed == sum(job.deadline > 0 for job in broker.jobs.values())
+        assert broker.timetable.postponed == sum(
             STATE_NAMES[job.state] == "delayed" for job in broker.jobs.values()
         )
         assert [text(name) for name in broker.functions] == self.twin.functions
@@ -631,8 +631,12 @@ class BrokerRules(RuleBasedStateMachine):
         broker = self.broker
         assert broker.next_deadline() is None
         assert (broker.jobs, broker.sessions, broker.ready) == ({}, {}, ({}, {}, {}))
-        assert (broker.timed, broker.postponed, broker.running()) == (0, 0, 0)
-        assert (len(broker.delayed), len(broker.deadlines), len(broker.wakes)) == (0, 0, 0)
+        assert (broker.timetable.timed, broker.timetable.postponed, broker.running()) == (0, 0, 0)
+        assert (
+            len(broker.timetable.delayed),
+            len(broker.timetable.deadlines),
+            len(broker.wakes),
+        ) == (0, 0, 0)
         for function in broker.functions.values():
             assert (function.jobs, function.running, function.workers) == (0, 0, 0)
             assert not function.uniques

@@ -74,7 +74,7 @@ def test_cancelled_epoch_jobs_fill_no_memory(play):
     play("1 submit_job_epoch f at=1001", "1 submit_job_epoch f at=5000")
     for n in range(3, 1003):
         play("1 submit_job_epoch f at=2000000000", f"9 cancel_job H:t:{n}")
-    assert len(play.broker.delayed) < 100
+    assert len(play.broker.timetable.delayed) < 100
     play("3 can_do f", "wait 4000")
     assert play("3 grab_job", "3 grab_job") == [
         "3 <- JOB_ASSIGN H:t:1 f",
@@ -190,7 +190,7 @@ def test_deadlines_of_jobs_that_moved_on_fill_no_memory(play):
     play("3 can_do f timeout=1000", "1 submit_job f", "3 grab_job")
     for n in range(2, 502):
         play("1 submit_job f", "3 grab_job", f"3 work_complete H:t:{n} r")
-    assert len(play.broker.deadlines) < 100
+    assert len(play.broker.timetable.deadlines) < 100
     assert play("wait 1000", "9 status") == ["9 <- status: f 1 0 1"]
 
 

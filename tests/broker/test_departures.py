@@ -89,4 +89,4 @@ def test_everybody_may_leave_at_any_time_and_nothing_is_left(play):
     assert (broker.sessions, broker.jobs, broker.ready) == ({}, {}, ({}, {}, {}))
     assert broker.next_deadline() is None
     assert not broker.wakes
-    assert (broker.timed, broker.postponed) == (0, 0)
+    assert (broker.timetable.timed, broker.timetable.postponed) == (0, 0)

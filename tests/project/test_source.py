@@ -17,7 +17,7 @@ UNSAFE_CALLS = {"eval", "exec", "__import__"}
 # A room's modules stay short enough to be read in one sitting. The broker is the exception, and
 # is to fit in one head by its order instead.
 LONGEST = 600
-LONGER = {"broker.py": 950}
+LONGER = {"broker.py": 1000}
 
 
 def name(path: Path) -> str:

@@ -14,7 +14,6 @@ a *listener*, and a job without obligation that nobody listens to is dropped.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heapify, heappop, heappush
 from typing import Final
 
 from geartrain.broker.commands import (
@@ -84,6 +83,7 @@ from geartrain.broker.effects import (
 from geartrain.broker.function import Function
 from geartrain.broker.job import DELAYED, ENDED, NORMAL, RUNNING, STORING, WAITING, Job
 from geartrain.broker.session import Ability, Session
+from geartrain.broker.timetable import Timetable
 
 # Outcomes of an administrator's command.
 DONE: Final = 0
@@ -101,8 +101,6 @@ MAX_EXCEPTED: Final = 64
 MAX_IDLE_FUNCTIONS: Final = 20_000
 # Functions one worker connection may announce.
 MAX_ABILITIES: Final = 16_384
-# A heap is swept when it holds more of the past than this, and more than of now.
-_SWEEP_FROM: Final = 64
 
 _QUEUE_ERROR: Final = b"QUEUE_ERROR"
 _JOB_NOT_FOUND: Final = b"JOB_NOT_FOUND"
@@ -128,8 +126,6 @@ class Broker:
 
     __slots__ = (
         "assigning",
-        "deadlines",
-        "delayed",
         "durable",
         "effects",
         "exceptions",
@@ -141,11 +137,10 @@ class Broker:
         "job_retries",
         "jobs",
         "per_function",
-        "postponed",
         "ready",
         "round_robin",
         "sessions",
-        "timed",
+        "timetable",
         "wakes",
     )
 
@@ -180,12 +175,7 @@ class Broker:
             {},
             {},
         )
-        # Heaps. A job that has moved on is passed over when its time comes.
-        self.delayed: list[tuple[int, int, Job]] = []
-        self.deadlines: list[tuple[float, int, Job]] = []
-        # Jobs that wait for their epoch, and running jobs with a deadline.
-        self.postponed = 0
-        self.timed = 0
+        self.timetable = Timetable()
         # Workers that were woken, in that order: until when they may answer, and which time it was.
         self.wakes: deque[tuple[float, Session, int]] = deque()
         self.effects: list[Effect] = []
@@ -235,20 +225,7 @@ class Broker:
 
     def next_deadline(self) -> float | None:
         """Return when to step ``Tick``, in seconds since 1970, or None for never."""
-        deadline = -1.0
-        while self.delayed:
-            epoch, _, job = self.delayed[0]
-            if job.state == DELAYED:
-                deadline = float(epoch)
-                break
-            heappop(self.delayed)
-        while self.deadlines:
-            end, _, job = self.deadlines[0]
-            if job.state == RUNNING and job.deadline == end:
-                if deadline < 0 or end < deadline:
-                    deadline = end
-                break
-            heappop(self.deadlines)
+        deadline = self.timetable.next()
         while self.wakes:
             end, session, wake_number = self.wakes[0]
             if session.woken_for is not None and session.wake_number == wake_number:
@@ -456,9 +433,7 @@ class Broker:
     def enqueue(self, now: float, job: Job) -> None:
         """Let a job wait for a worker, or for its epoch."""
         if job.epoch > now:
-            job.state = DELAYED
-            self.postponed += 1
-            heappush(self.delayed, (job.epoch, job.number, job))
+            self.timetable.postpone(job)
             return
         job.state = WAITING
         function = job.line
@@ -504,27 +479,8 @@ class Broker:
         del worker.running[job.handle]
         job.worker = None
         function.running -= 1
-        if job.deadline > 0:
-            job.deadline = 0.0
-            self.timed -= 1
-            self.sweep_deadlines()
+        self.timetable.clear_deadline(job)
         return function
-
-    def sweep_delayed(self) -> None:
-        """Throw jobs that ended before their epoch out of the heap, once they prevail."""
-        if len(self.delayed) > _SWEEP_FROM + 2 * self.postponed:
-            self.delayed = [entry for entry in self.delayed if entry[2].state == DELAYED]
-            heapify(self.delayed)
-
-    def sweep_deadlines(self) -> None:
-        """Throw deadlines of jobs that have moved on out of the heap, once they prevail."""
-        if len(self.deadlines) > _SWEEP_FROM + 2 * self.timed:
-            self.deadlines = [
-                entry
-                for entry in self.deadlines
-                if entry[2].state == RUNNING and entry[2].deadline == entry[0]
-            ]
-            heapify(self.deadlines)
 
     def end(self, job: Job) -> None:
         """Strike a job out that nobody works on any more. Its listeners have been told."""
@@ -538,8 +494,7 @@ class Broker:
             if line.count == 0:
                 del self.ready[job.priority][function.name]
         elif state == DELAYED:
-            self.postponed -= 1
-            self.sweep_delayed()
+            self.timetable.drop_postponed()
         function.remove(job)
         del self.jobs[job.handle]
         if job.obligation and self.durable:
@@ -668,9 +623,7 @@ class Broker:
         job.worker = session
         session.running[job.handle] = job
         if ability.timeout > 0:
-            job.deadline = now + ability.timeout
-            self.timed += 1
-            heappush(self.deadlines, (job.deadline, job.number, job))
+            self.timetable.set_deadline(job, now + ability.timeout)
         self.tell(session, AssignJob(session.number, job, form))
         if session.woken_for is not None:
             self.answer_wake(now, session, ability.function)
@@ -876,15 +829,14 @@ class Broker:
 
     def tick(self, now: float) -> None:
         """Do what has become due."""
-        while self.delayed and self.delayed[0][0] <= now:
-            _, _, job = heappop(self.delayed)
-            if job.state == DELAYED:
-                self.postponed -= 1
-                self.enqueue(now, job)
-        while self.deadlines and self.deadlines[0][0] <= now:
-            deadline, _, job = heappop(self.deadlines)
-            if job.state == RUNNING and job.deadline == deadline:
-                self.put_back(now, job)
+        job = self.timetable.take_postponed(now)
+        while job is not None:
+            self.enqueue(now, job)
+            job = self.timetable.take_postponed(now)
+        job = self.timetable.take_overdue(now)
+        while job is not None:
+            self.put_back(now, job)
+            job = self.timetable.take_overdue(now)
         while self.wakes and self.wakes[0][0] <= now:
             _, session, wake_number = self.wakes.popleft()
             if session.wake_number == wake_number and session.woken_for is not None:
