@@ -22,6 +22,7 @@ from tests.server.peer import (
     STATUS_RES,
     SUBMIT_JOB,
     SUBMIT_JOB_BG,
+    SUBMIT_JOB_HIGH,
     WORK_COMPLETE,
     WORK_DATA,
     request,
@@ -147,6 +148,31 @@ def test_an_attempt_goes_to_the_store(stage: Stage) -> None:
     stage.say(WORKER, request(GRAB_JOB))
     stage.leave(WORKER)
     assert stage.exchange.updates == [(job.number, 1)]
+
+
+# The order of jobs.
+
+
+def in_order(stage: Stage) -> list[bytes]:
+    """Return the workloads of two jobs each of f, ga and gb, and of one that is urgent."""
+    for name in (b"f", b"ga", b"gb"):
+        stage.say(WORKER, request(CAN_DO, name))
+    for number in (b"0", b"1"):
+        for name in (b"f", b"ga", b"gb"):
+            stage.say(CLIENT, request(SUBMIT_JOB, name, b"", name + number))
+    stage.say(CLIENT, request(SUBMIT_JOB_HIGH, b"gb", b"", b"gb urgent"))
+    answers = [stage.say(WORKER, request(GRAB_JOB)) for _ in range(7)]
+    return [answer.rpartition(b"\0")[2] for answer in answers]
+
+
+def test_priorities_count_across_all_functions_of_a_worker_and_functions_take_turns() -> None:
+    order = [b"gb urgent", b"ga0", b"f0", b"gb0", b"ga1", b"f1", b"gb1"]
+    assert in_order(Stage()) == order
+
+
+def test_functions_are_served_one_after_the_other_as_in_gearmand_1_1() -> None:
+    order = [b"gb urgent", b"gb0", b"gb1", b"ga0", b"ga1", b"f0", b"f1"]
+    assert in_order(Stage(per_function=True, round_robin=False)) == order
 
 
 # Large workloads.
