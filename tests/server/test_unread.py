@@ -63,6 +63,7 @@ def test_results_for_a_client_that_does_not_read_are_bounded(start_process: Star
     before = server.resident()
     client = server.peer()
     client.send_bytes(request(SUBMIT_JOB, b"f", b"", b"") * 200)
+    eventually(lambda: worker.ask(b"status") == b"f\t200\t0\t1\n", "all jobs are there")
     with Bystander(server.address) as bystander:
         done = 0
         while handle := worker.grab():
