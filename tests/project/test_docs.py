@@ -33,11 +33,11 @@ def rows_of(page: str) -> dict[str, list[str]]:
 
 
 def classes_of(module: object, base: type) -> list[type]:
-    """Return the classes of a module that are more than a base."""
+    """Return the classes of a module that no other is built on."""
     return [
         found
         for _, found in inspect.getmembers(module, inspect.isclass)
-        if issubclass(found, base) and not (found.__doc__ or "").strip().startswith("Base")
+        if issubclass(found, base) and not found.__subclasses__()
     ]
 
 
