@@ -22,7 +22,7 @@ settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.register_profile(
-    "long", settings.get_profile("default"), max_examples=20_000, stateful_step_count=150
+    "long", settings.get_profile("default"), max_examples=5_000, stateful_step_count=100
 )
 settings.load_profile("default")
 

@@ -669,7 +669,8 @@ def copy_of(job: Job) -> Job:
     )
 
 
-TestBrokerRules = pytest.mark.timeout(120)(BrokerRules.TestCase)
+TestBrokerRules = BrokerRules.TestCase
 # Stories have to be long enough to get somewhere. A long run has a profile of its own.
 if settings.get_current_profile_name() == "default":
     TestBrokerRules.settings = settings(max_examples=300, stateful_step_count=60)
+    TestBrokerRules = pytest.mark.timeout(120)(TestBrokerRules)

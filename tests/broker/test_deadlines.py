@@ -175,6 +175,16 @@ def test_deadline_of_the_first_worker_is_not_that_of_the_second(play):
     assert play("tick", "9 status") == ["9 <- status: f 1 1 1"]
 
 
+def test_deadline_of_the_first_worker_is_passed_over_by_a_late_tick(play):
+    play("3 can_do f timeout=10", "4 can_do f timeout=10", "1 submit_job f", "3 grab_job")
+    play.now += 5
+    play("3 disconnect", "4 grab_job")
+    play.now += 5
+    assert play("tick", "9 status") == ["9 <- status: f 1 1 1"]
+    play.now += 5
+    assert play("tick", "9 status") == ["9 <- status: f 1 0 1"]
+
+
 def test_the_nearest_deadline_is_named(play):
     play("3 can_do f timeout=10", "1 submit_job_epoch g at=1020", "1 submit_job f", "3 grab_job")
     assert play.broker.next_deadline() == 1010

@@ -82,7 +82,9 @@ def test_nobody_is_told_of_a_job_after_it_left(play):
 def test_everybody_may_leave_at_any_time_and_nothing_is_left(play):
     play("3 can_do f timeout=9", "3 can_do g", "4 can_do f", "4 pre_sleep", "5 can_do g")
     play("1 submit_job f unique=u", "1 submit_job g unique=- workload=w", "2 submit_job_low f")
-    play("3 grab_job", "3 work_exception H:t:2 e", "3 grab_job")
+    play("2 submit_job_epoch g at=1001", "wait 1", "5 grab_job", "5 work_complete H:t:2 r")
+    play("5 grab_job", "5 work_complete H:t:4 r")
+    play("3 grab_job", "3 work_exception H:t:1 e", "3 grab_job")
     for session in (1, 3, 2, 4, 5):
         play(f"{session} disconnect")
     broker = play.broker

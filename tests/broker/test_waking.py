@@ -82,6 +82,11 @@ def test_worker_that_forgot_a_function_is_not_woken_for_it(play):
     assert play("1 submit_job g") == ["1 <- JOB_CREATED H:t:2"]
 
 
+def test_worker_that_forgot_a_function_before_it_slept_is_not_woken_for_it(play):
+    play("3 can_do f", "3 cant_do f", "3 pre_sleep")
+    assert play("1 submit_job f", "wait 1") == ["1 <- JOB_CREATED H:t:1"]
+
+
 def test_worker_that_left_is_not_woken(play):
     play("3 can_do f", "3 pre_sleep", "4 can_do f", "4 pre_sleep", "3 disconnect")
     assert play("1 submit_job f") == ["1 <- JOB_CREATED H:t:1", "4 <- NOOP"]
