@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from geartrain.errors import StoreUnavailable
+from geartrain.server import committer
 from tests.server.peer import (
     CAN_DO,
     ERROR,
@@ -122,13 +123,7 @@ def test_producers_who_wait_for_each_acknowledgement_share_commits(
     server: ThreadServer, store: ToldStore
 ) -> None:
     """With a store that takes a millisecond, 32 producers need far fewer commits than jobs."""
-    commit = store.commit
-
-    def slow_commit(*args: object) -> None:
-        threading.Event().wait(0.001)
-        commit(*args)  # type: ignore[arg-type]
-
-    store.commit = slow_commit  # type: ignore[assignment]
+    slow_down(store, 0.001)
     producers = [server.peer() for _ in range(32)]
 
     def produce(producer: Peer) -> None:
@@ -171,6 +166,84 @@ def test_a_job_done_during_its_own_commit_is_forgotten(
     producer.expect(JOB_CREATED, handle)
     eventually(lambda: len(store.commits) == 2, "the second commit")
     assert not store.rows
+
+
+# Much.
+
+
+def slow_down(store: ToldStore, seconds: float) -> None:
+    """Let each commit take so long."""
+    commit = store.commit
+
+    def slow_commit(*args: object) -> None:
+        threading.Event().wait(seconds)
+        commit(*args)  # type: ignore[arg-type]
+
+    store.commit = slow_commit  # type: ignore[assignment]
+
+
+def test_a_store_that_has_much_to_do_is_not_one_that_hangs(
+    impatient: ThreadServer, store: ToldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty commits take four times as long as one may, and none of them takes too long."""
+    monkeypatch.setattr(committer, "_BATCH_JOBS", 10)
+    slow_down(store, 0.02)
+    peer = impatient.peer()
+    peer.send_bytes(request(SUBMIT_JOB_BG, b"f", b"", b"") * 200)
+    assert [peer.receive()[0] for _ in range(200)] == [JOB_CREATED] * 200
+    assert max(len(adds) for adds, _, _ in store.commits) == 10
+
+
+def test_large_jobs_go_in_small_batches(
+    server: ThreadServer, store: ToldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer, "_BATCH_BYTES", 1000)
+    store.open_gate.clear()
+    peer = server.peer()
+    peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    store.wait_for_commit()
+    sizes = [400, 400, 400, 5000, 10, 10]
+    peer.send_bytes(b"".join(request(SUBMIT_JOB_BG, b"f", b"", b"x" * size) for size in sizes))
+    exchange = server.server.exchange
+    eventually(lambda: server.call(lambda: len(exchange.broker.jobs)) == 7, "all have arrived")
+    store.work()
+    assert [peer.receive()[0] for _ in range(7)] == [JOB_CREATED] * 7
+    assert [len(adds) for adds, _, _ in store.commits] == [1, 2, 1, 1, 2]
+
+
+def test_a_large_job_has_more_time(
+    impatient: ThreadServer, store: ToldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer, "_BATCH_BYTES", 1000)
+    monkeypatch.setattr(committer, "_SLOWEST", 1000)
+    slow_down(store, 0.3)
+    peer = impatient.peer()
+    peer.submit(SUBMIT_JOB_BG, b"f", b"", b"x" * 11_000)
+    peer.send(SUBMIT_JOB_BG, b"f", b"", b"x")
+    refused(peer)
+
+
+def test_a_job_done_before_its_batch_began_is_forgotten(
+    server: ThreadServer, store: ToldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A foreground client had it run; a background client joined, and was far behind in line."""
+    monkeypatch.setattr(committer, "_BATCH_JOBS", 1)
+    client, producer = server.peer(), server.peer()
+    client.send(CAN_DO, b"f")
+    handle = client.submit(SUBMIT_JOB, b"f", b"key")
+    assert client.grab() == handle
+    store.open_gate.clear()
+    producer.send_bytes(request(SUBMIT_JOB_BG, b"g", b"", b"") * 3)
+    producer.send(SUBMIT_JOB_BG, b"f", b"key", b"")
+    store.wait_for_commit()
+    adds = server.server.committer.adds
+    eventually(lambda: len(adds) == 3, "the others wait")
+    client.send(WORK_COMPLETE, handle, b"done")
+    client.expect(WORK_COMPLETE, handle, b"done")
+    store.work()
+    handles = [producer.receive()[1] for _ in range(4)]
+    assert handles[3] == handle
+    eventually(lambda: handles_of(store) == set(handles[:3]), "it is forgotten")
 
 
 # Failing.
@@ -286,6 +359,30 @@ def test_a_store_that_hangs_has_submissions_refused_within_a_second(
     refused(second)
     assert time.monotonic() - asked < 1.0
     assert second.ask(b"show jobs") == b""
+
+
+def test_a_store_that_hangs_with_what_is_done_has_submissions_refused(
+    impatient: ThreadServer, store: ToldStore
+) -> None:
+    peer, other = impatient.peer(), impatient.peer()
+    peer.send(CAN_DO, b"f")
+    handle = peer.submit(SUBMIT_JOB_BG, b"f")
+    assert peer.grab() == handle
+    store.wait_for_commit()
+    store.open_gate.clear()
+    peer.send(WORK_COMPLETE, handle, b"")
+    store.wait_for_commit()
+    asked = time.monotonic()
+    other.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    refused(other)
+    # From now on it is known to hang.
+    other.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    refused(other)
+    assert time.monotonic() - asked < 1.0
+    store.work()
+    eventually(lambda: not store.rows, "what is done is forgotten")
+    kept = other.submit(SUBMIT_JOB_BG, b"f")
+    assert handles_of(store) == {kept}
 
 
 def test_a_commit_that_gets_through_after_its_refusal_is_undone(

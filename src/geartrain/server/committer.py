@@ -5,9 +5,9 @@ The store is called from one thread of its own, so the event loop never waits
 for a disk or a database. While one commit is under way, what comes in gathers
 for the next: the slower the disk, the larger the batches.
 
-A store may also hang. Then the event loop gives the submissions up that have
-waited too long (``give_up``); should their commit get through after all, the
-thread takes them out again before it does anything else.
+A store may also hang. When a commit takes too long, the event loop gives up
+the submissions that wait for it (``give_up``); should it get through after all,
+the thread takes them out again before it does anything else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from geartrain.broker.job import Job
+from geartrain.broker.job import ENDED, Job
 from geartrain.errors import StoreError
 from geartrain.store.queue_store import QueueStore
 
@@ -25,6 +25,13 @@ logger = logging.getLogger("geartrain.server")
 
 # Seconds until what could not be stored is tried again when nothing new comes in.
 _RETRY_AFTER = 0.5
+# What goes into one commit at most, in jobs and in bytes of their workloads; a single job may be
+# larger. However much comes in, a store that works is done with so much long before it counts as
+# one that hangs.
+_BATCH_JOBS = 10_000
+_BATCH_BYTES = 8 * 1024 * 1024
+# Bytes a second that any store can take, for jobs larger than that.
+_SLOWEST = 16 * 1024 * 1024
 
 
 class Committer:
@@ -52,10 +59,9 @@ class Committer:
         self.updates: list[tuple[int, int]] = []
         self.dones: list[int] = []
         self.closing = False
-        # Jobs of the commit under way; since when they, and those that gather, have waited.
+        # Jobs of the commit under way; when it began, in effect, or 0 when there is none.
         self.under_way: list[Job] = []
-        self.under_way_since = 0.0
-        self.adds_since = 0.0
+        self.began = 0.0
         self.stalled = False
         # What the store could not take yet, in order. The thread's own.
         self.owed_updates: list[tuple[int, int]] = []
@@ -74,26 +80,24 @@ class Committer:
     def put(self, adds: list[Job], updates: list[tuple[int, int]], dones: list[int]) -> None:
         """Let all of it go into the next commit; never waits for the store."""
         with self.changed:
-            if adds and not self.adds:
-                self.adds_since = time.monotonic()
             self.adds += adds
             self.updates += updates
             self.dones += dones
             self.changed.notify()
 
-    def waited(self) -> float:
-        """Return for how many seconds the oldest submission has been waiting, 0 for none."""
+    def time_left(self, timeout: float) -> float | None:
+        """Return for how many more seconds to wait for the store; None where nothing waits."""
         with self.changed:
-            if self.under_way and not self.stalled:
-                return time.monotonic() - self.under_way_since
-            return time.monotonic() - self.adds_since if self.adds else 0.0
+            if self.stalled or not (self.under_way or self.adds):
+                return None
+            return self.began + timeout - time.monotonic() if self.began else timeout
 
     def give_up(self) -> list[Job]:
         """Return all submissions without an answer; they will get none any more."""
         with self.changed:
-            jobs = self.adds if self.stalled else self.under_way + self.adds
+            jobs = self.under_way + self.adds
             self.adds = []
-            self.stalled = bool(self.under_way)
+            self.stalled = self.began > 0
             return jobs
 
     def close(self, timeout: float) -> bool:
@@ -110,24 +114,40 @@ class Committer:
         """Commit while there is something to commit."""
         while self.wait():
             with self.changed:
-                self.under_way, self.adds = self.adds, []
+                self.under_way = self.take_batch()
                 updates, self.updates = self.updates, []
                 dones, self.dones = self.dones, []
-                self.under_way_since = self.adds_since
             self.owed_updates += updates
             self.owed_dones += dones
+            # A job that ended while it waited for its batch may be among the dones of an earlier
+            # one, where there was nothing yet to forget.
+            self.owed_dones += [job.number for job in self.under_way if is_over(job)]
             error = self.commit(self.under_way)
             with self.changed:
                 jobs, self.under_way = self.under_way, []
+                self.began = 0.0
                 given_up, self.stalled = self.stalled, False
                 if error is not None:
                     # What came in meanwhile has waited for a store that does not work.
                     jobs = self.adds if given_up else jobs + self.adds
                     self.adds = []
-            if given_up and error is None:
+            if jobs and given_up and error is None:
                 self.take_out(jobs)
             elif jobs:
                 self.answer(jobs, error)
+
+    def take_batch(self) -> list[Job]:
+        """Take what goes into the next commit, and note when that begins."""
+        count = size = 0
+        for job in self.adds[:_BATCH_JOBS]:
+            if count and size + len(job.workload) > _BATCH_BYTES:
+                break
+            size += len(job.workload)
+            count += 1
+        batch = self.adds[:count]
+        del self.adds[:count]
+        self.began = time.monotonic() + max(0, size - _BATCH_BYTES) / _SLOWEST
+        return batch
 
     def wait(self) -> bool:
         """Wait for something to commit; False when there is nothing more to come."""
@@ -178,3 +198,8 @@ class Committer:
         """Forget jobs that were stored after they had been refused."""
         self.owed_removals += [job.number for job in jobs]
         self.commit([])
+
+
+def is_over(job: Job) -> bool:
+    """Return whether nobody needs the store to keep a job any more."""
+    return job.state == ENDED or not job.obligation

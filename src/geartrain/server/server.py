@@ -439,18 +439,21 @@ class JobServer:
             self.patience = self.loop.call_later(self.settings.store_timeout, self.lose_patience)
 
     def lose_patience(self) -> None:
-        """Refuse what has waited for the store for too long."""
+        """Refuse what waits for a commit that takes too long."""
         self.patience = None
         committer = self.committer
         assert committer is not None
-        waited = committer.waited()
-        left = self.settings.store_timeout - waited
-        if waited and left <= 0:
-            jobs = committer.give_up()
-            logger.error("the store %s does not answer, jobs are refused", self.store.name)
-            self.store_answered(jobs, _STORE_HANGS)
-        elif waited:
-            self.patience = self.loop.call_later(left, self.lose_patience)
+        timeout = self.settings.store_timeout
+        left = committer.time_left(timeout)
+        if left is None:
+            return
+        if left > 0:
+            # The commit under way may have more time than the next one.
+            self.patience = self.loop.call_later(min(left, timeout), self.lose_patience)
+            return
+        jobs = committer.give_up()
+        logger.error("the store %s does not answer, jobs are refused", self.store.name)
+        self.store_answered(jobs, _STORE_HANGS)
 
     def store_answered_from_thread(self, jobs: list[Job], error: StoreError | None) -> None:
         """Hand the store's answer to the event loop."""
