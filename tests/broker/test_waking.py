@@ -182,6 +182,13 @@ def test_tick_that_nobody_asked_for_changes_nothing(play):
     assert play("wait 0.25") == ["4 <- NOOP"]
 
 
+def test_clock_that_is_set_back_keeps_nobody_asleep_beside_work(play):
+    two_sleepers(play)
+    play.now -= 3600
+    assert play("tick") == ["4 <- NOOP"]
+    assert play("4 grab_job", "wait 10") == ["4 <- JOB_ASSIGN H:t:1 f"]
+
+
 def test_tick_for_one_worker_passes_over_those_that_answered(play):
     two_sleepers(play)
     play("5 can_do h", "5 pre_sleep", "6 can_do h", "6 pre_sleep", "1 submit_job h")

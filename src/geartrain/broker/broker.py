@@ -837,7 +837,8 @@ class Broker:
         while job is not None:
             self.put_back(now, job)
             job = self.timetable.take_overdue(now)
-        while self.wakes and self.wakes[0][0] <= now:
+        # An end beyond the patience means that the clock was set back meanwhile.
+        while self.wakes and not now < self.wakes[0][0] <= now + WAKE_PATIENCE:
             _, session, wake_number = self.wakes.popleft()
             if session.wake_number == wake_number and session.woken_for is not None:
                 self.wake_others(now, session.woken_for)
