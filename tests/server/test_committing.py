@@ -361,6 +361,31 @@ def test_a_store_that_hangs_has_submissions_refused_within_a_second(
     assert second.ask(b"show jobs") == b""
 
 
+def test_a_store_that_hangs_does_not_hold_the_end_up(
+    impatient: ThreadServer, store: ToldStore
+) -> None:
+    store.open_gate.clear()
+    peer = impatient.peer()
+    peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    refused(peer)
+    asked = time.monotonic()
+    impatient.stop()
+    assert time.monotonic() - asked < 2.0
+
+
+def test_what_waits_for_the_store_is_stored_before_the_end(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    slow_down(store, 0.1)
+    peer = server.peer()
+    peer.send_bytes(request(SUBMIT_JOB_BG, b"f", b"", b"") * 20)
+    store.wait_for_commit()
+    server.call(server.server.stop, 0.0)
+    heard = peer.expect_closed()
+    server.stop()
+    assert len(store.rows) == heard.count(b"H:")
+
+
 def test_a_store_that_hangs_with_what_is_done_has_submissions_refused(
     impatient: ThreadServer, store: ToldStore
 ) -> None:

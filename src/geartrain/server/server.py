@@ -59,10 +59,10 @@ PROGRESS = 4096
 LONGEST_SLEEP = 1.0
 # Seconds after a peer that left megabytes unread until their memory is given back.
 TIDY_AFTER = 1.0
-# How long the writer thread may take to commit what is left when the server stops, in seconds.
-LAST_COMMIT = 10.0
-# How long peers may take to read what they are still to be sent when the server stops.
-LAST_WRITES = 1.0
+# How long the writer thread may take to commit what is left when the server stops, and peers to
+# read what they are still to be sent, in seconds: less than two together.
+LAST_COMMIT = 1.0
+LAST_WRITES = 0.8
 # How long a thread may run before another gets its turn. Python's default of 5 ms lets the
 # writer thread and the event loop wait for each other.
 SWITCH_INTERVAL = 0.0005
@@ -263,6 +263,7 @@ class JobServer:
             if not connection.transport.is_closing():
                 connection.transport.pause_reading()
         self.finish_pass()
+        closed = True
         if self.committer is not None:
             closed = await self.loop.run_in_executor(None, self.committer.close, LAST_COMMIT)
             if not closed:
@@ -271,7 +272,9 @@ class JobServer:
             await asyncio.sleep(0)
             self.finish_pass()
         await self.close_connections()
-        self.store.close()
+        if closed:
+            # Else the thread still is in the middle of it, and ends with the process.
+            self.store.close()
 
     async def close_connections(self) -> None:
         """Close all connections; what was written to them gets a moment to arrive."""
