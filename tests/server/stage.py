@@ -8,6 +8,7 @@ from typing import Any
 
 from geartrain.broker.broker import Broker
 from geartrain.server.exchange import Exchange, PacketPeer
+from geartrain.server.replies import OUTPUT_LIMIT
 from geartrain.server.text_commands import TextCommands
 
 # An exchange's largest packet here: room for large workloads, and soon exceeded.
@@ -20,16 +21,20 @@ class Stage:
 
     Args:
         allow_shutdown: Whether ``shutdown`` is obeyed.
+        output_limit: What a session may be sent in one pass, in bytes.
         broker: Arguments of the broker, but for its handles, which are ``H:lap:1`` and so on.
 
     """
 
-    def __init__(self, allow_shutdown: bool = True, **broker: Any) -> None:
+    def __init__(
+        self, allow_shutdown: bool = True, output_limit: int = OUTPUT_LIMIT, **broker: Any
+    ) -> None:
         self.exchange = Exchange(
             Broker(b"H:lap", **broker),
             TextCommands(b"1.2.3", 4711, b"INFO"),
             MAX_PACKET,
             allow_shutdown,
+            output_limit,
         )
         self.now = 1000.0
         self.peers: dict[int, PacketPeer] = {}
@@ -52,7 +57,7 @@ class Stage:
         """Return what a session was sent since the last time."""
         peer = self.peer(session)
         heard = peer.outbox.take()
-        while peer.waiting and self.exchange.go_on(self.now, peer):
+        while peer.is_busy() and self.exchange.go_on(self.now, peer):
             heard += peer.outbox.take()
         return b"".join(heard)
 

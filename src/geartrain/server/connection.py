@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from geartrain.server.server import JobServer
 
 
+# Bytes of a list that are made before the peer reads them. With the limit for results, a hundred
+# peers that ask for a list and leave would take gigabytes.
+LISTED_AHEAD = 256 * 1024
+
+
 class Connection(asyncio.Protocol):
     """One accepted connection, whatever protocol it speaks."""
 
@@ -138,7 +143,7 @@ class Connection(asyncio.Protocol):
 class PacketConnection(Connection):
     """A connection that speaks the Gearman protocol."""
 
-    __slots__ = ("going_on",)
+    __slots__ = ("going_on", "listing")
 
     peer: PacketPeer
 
@@ -146,6 +151,8 @@ class PacketConnection(Connection):
         super().__init__(server)
         # ``go_on`` is to be called soon.
         self.going_on = False
+        # A list is under way, so little of it is kept here ahead of its reader.
+        self.listing = False
 
     def enter(self, session: int, descriptor: int, address: bytes, local: bool) -> None:
         server = self.server
@@ -163,7 +170,7 @@ class PacketConnection(Connection):
             self.note_partial(pending)
         if not server.pass_scheduled:
             server.schedule_pass()
-        if peer.waiting:
+        if peer.is_busy():
             self.transport.pause_reading()
             self.go_on_soon()
 
@@ -172,8 +179,13 @@ class PacketConnection(Connection):
 
     def flush(self) -> None:
         super().flush()
-        if self.peer.waiting:
+        peer = self.peer
+        if peer.is_busy():
             self.go_on_soon()
+        if (peer.listing is not None) != self.listing and not self.transport.is_closing():
+            self.listing = not self.listing
+            ahead = LISTED_AHEAD if self.listing else self.server.settings.output_limit
+            self.transport.set_write_buffer_limits(high=ahead)
 
     def go_on_soon(self) -> None:
         """Have packets taken that wait, after the others have had their turn."""
@@ -190,7 +202,7 @@ class PacketConnection(Connection):
             return
         if server.exchange.go_on(server.clock(), peer):
             server.schedule_pass()
-            if peer.waiting:
+            if peer.is_busy():
                 self.go_on_soon()
             else:
                 self.listen_again()
@@ -204,7 +216,7 @@ class PacketConnection(Connection):
         self.stalled_since = 0.0
         if self.transport.is_closing():
             return
-        if self.peer.waiting:
+        if self.peer.is_busy():
             self.go_on_soon()
         else:
             self.listen_again()

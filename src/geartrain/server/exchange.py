@@ -30,11 +30,11 @@ from geartrain.broker.effects import (
     JobsReport,
     KeepAttempts,
     Persist,
+    SendReport,
     SessionEffect,
     WorkersReport,
 )
 from geartrain.broker.job import Job
-from geartrain.errors import ProtocolError
 from geartrain.server.replies import OUTPUT_LIMIT, Outbox, write_effect
 from geartrain.server.requests import command_of, error
 from geartrain.server.text_commands import (
@@ -59,9 +59,32 @@ MAX_PACKETS: Final = 1024
 MAX_SLOW: Final = 16
 # Answers that one peer may have waiting for the store before its next packets wait, too.
 MAX_HELD: Final = 16 * 1024
-# A peer with so many bytes to read gets the answer to its next text command later: a few bytes
-# may ask for a list of millions of jobs.
+# A peer with so many bytes to read gets the answer to its next text command later.
 _ENOUGH_TEXT: Final = 64 * 1024
+# Lines of a list that are written in one pass. A few bytes may ask for a list of millions of jobs,
+# which nobody else should have to wait for, and which need not be here all at once.
+MAX_LINES: Final = 1000
+# What an effect takes beside its workload, in bytes, for what waits behind a list.
+_EFFECT_SIZE: Final = 64
+
+
+class Listing:
+    """
+    A list that a peer is being sent.
+
+    Attributes:
+        report: What is listed.
+        behind: What the peer is to be sent after it.
+
+    """
+
+    __slots__ = ("behind", "behind_size", "position", "report")
+
+    def __init__(self, report: SessionEffect) -> None:
+        self.report = report
+        self.position = 0
+        self.behind: list[SessionEffect] = []
+        self.behind_size = 0
 
 
 class Peer:
@@ -74,6 +97,7 @@ class Peer:
         address: Remote address without the port, for ``workers``.
         local: Whether the peer is on this machine, and so may stop the server.
         closing: Whether the connection is to be closed once its outbox is written.
+        listing: The list it is being sent, or None.
         fault: What the peer did that ends the connection, for the log; empty for nothing.
 
     """
@@ -83,6 +107,7 @@ class Peer:
         "closing",
         "descriptor",
         "fault",
+        "listing",
         "local",
         "outbox",
         "session",
@@ -98,6 +123,7 @@ class Peer:
         # Whether it is among the exchange's ``written``.
         self.written = False
         self.closing = False
+        self.listing: Listing | None = None
         self.fault = ""
 
     def deliver(self, effect: SessionEffect) -> bool:
@@ -110,8 +136,7 @@ class PacketPeer(Peer):
     A connection that speaks the Gearman protocol: packets, and lines of text between them.
 
     Attributes:
-        waiting: Packets that have arrived and whose turn has not come; reading has to stop
-            while there are any.
+        waiting: Packets that have arrived and whose turn has not come.
 
     """
 
@@ -127,6 +152,10 @@ class PacketPeer(Peer):
         self.taken = 0
         # Bytes it has sent since it has an answer waiting for the store.
         self.held_size = 0
+
+    def is_busy(self) -> bool:
+        """Return whether ``Exchange.go_on`` is due; reading has to stop until it is not."""
+        return self.listing is not None or bool(self.waiting)
 
 
 class Exchange:
@@ -215,7 +244,7 @@ class Exchange:
         packets = peer.reader.receive_data(data)
         if peer.held_size:
             peer.held_size += len(data)
-        if peer.waiting:
+        if peer.is_busy():
             peer.waiting += packets
             return
         peer.waiting = packets
@@ -227,9 +256,14 @@ class Exchange:
         """
         Take packets that have arrived, as many as one peer may have taken at a time.
 
-        Returns whether any could be taken. If not, the peer has to be written to first, or
-        the store has to answer.
+        Returns whether anything could be done. If not, the peer has to be written to first,
+        or the store has to answer.
         """
+        if peer.listing is not None:
+            self.list_on(peer, peer.listing)
+            self.note_written(peer)
+            self.look_for_fault(now, peer)
+            return True
         if peer.held_size and not self.may_ask_on(peer):
             return False
         broker = self.broker
@@ -255,8 +289,7 @@ class Exchange:
         else:
             peer.waiting = []
             peer.taken = 0
-            if peer.reader.fault is not None:
-                self.refuse(now, peer, peer.reader.fault)
+            self.look_for_fault(now, peer)
         return stop > start
 
     def may_ask_on(self, peer: PacketPeer) -> bool:
@@ -269,10 +302,15 @@ class Exchange:
 
     def has_enough(self, peer: PacketPeer) -> bool:
         """Return whether a peer has to read, or to hear of the store, before its next line."""
-        return peer.outbox.size() > _ENOUGH_TEXT or self.owes(peer.session)
+        if peer.listing is not None or peer.outbox.size() > _ENOUGH_TEXT:
+            return True
+        return self.owes(peer.session)
 
-    def refuse(self, now: float, peer: PacketPeer, fault: ProtocolError) -> None:
-        """Tell a peer that it broke the protocol, and have the connection closed."""
+    def look_for_fault(self, now: float, peer: PacketPeer) -> None:
+        """Tell a peer that it broke the protocol, once all it sent before that is answered."""
+        fault = peer.reader.fault
+        if fault is None or peer.is_busy():
+            return
         if fault.code:
             self.step(now, error(peer.session, fault.code, str(fault).encode()))
         peer.fault = str(fault)
@@ -326,7 +364,9 @@ class Exchange:
         if isinstance(effect, SessionEffect):
             peer = self.peers.get(effect.session)
             if peer is not None:
-                if not peer.deliver(effect):
+                if peer.listing is not None:
+                    self.put_behind(peer, peer.listing, effect)
+                elif not peer.deliver(effect):
                     self.answer_text(peer, effect)
                 if not peer.written:
                     peer.written = True
@@ -345,23 +385,54 @@ class Exchange:
     # Answers to text commands.
 
     def answer_text(self, peer: Peer, effect: SessionEffect) -> None:
-        """Write a report as lines."""
-        outbox = peer.outbox
-        if isinstance(effect, FunctionsReport):
-            outbox.write(function_lines(effect))
-        elif isinstance(effect, AdminResult):
-            outbox.write(outcome_line(effect))
-        elif isinstance(effect, WorkersReport):
-            for session, client_id, functions in effect.rows:
-                one = self.peers.get(session)
-                if one is not None:
-                    outbox.write(worker_line(one.descriptor, one.address, client_id, functions))
-            outbox.write(END_OF_LIST)
-        elif isinstance(effect, JobsReport):
-            outbox.write(job_lines(effect.jobs, effect.unique))
-            outbox.write(END_OF_LIST)
+        """Write what became of a command, or the first lines of a list."""
+        if isinstance(effect, AdminResult):
+            peer.outbox.write(outcome_line(effect))
         else:
-            raise AssertionError(f"nobody can write {effect!r}")
+            peer.listing = Listing(effect)
+            self.list_on(peer, peer.listing)
+
+    def list_on(self, peer: Peer, listing: Listing) -> None:
+        """Write the next lines of a list, and what came up meanwhile behind the last one."""
+        outbox = peer.outbox
+        report = listing.report
+        start = listing.position
+        stop = listing.position = start + MAX_LINES
+        if isinstance(report, FunctionsReport):
+            outbox.write(function_lines(report.rows[start:stop], report.by_priority))
+            is_over = stop >= len(report.rows)
+        elif isinstance(report, WorkersReport):
+            outbox.write(self.worker_lines(report.rows[start:stop]))
+            is_over = stop >= len(report.rows)
+        elif isinstance(report, JobsReport):
+            outbox.write(job_lines(report.jobs[start:stop], report.unique))
+            is_over = stop >= len(report.jobs)
+        else:
+            raise AssertionError(f"nobody can write {report!r}")
+        if is_over:
+            outbox.write(END_OF_LIST)
+            peer.listing = None
+            for effect in listing.behind:
+                self.carry_out(effect)
+
+    def worker_lines(self, rows: list[tuple[int, bytes, list[bytes]]]) -> bytes:
+        """Return lines of ``workers``, for those who have not left meanwhile."""
+        lines: list[bytes] = []
+        for session, client_id, functions in rows:
+            one = self.peers.get(session)
+            if one is not None:
+                lines.append(worker_line(one.descriptor, one.address, client_id, functions))
+        return b"".join(lines)
+
+    def put_behind(self, peer: Peer, listing: Listing, effect: SessionEffect) -> None:
+        """Keep what a peer is to be sent after a list, unless that is too much."""
+        listing.behind.append(effect)
+        listing.behind_size += _EFFECT_SIZE
+        if isinstance(effect, SendReport):
+            listing.behind_size += len(effect.workload)
+        if listing.behind_size > self.output_limit:
+            listing.behind = []
+            peer.outbox.overrun = True
 
     # What the shell collects once per pass.
 

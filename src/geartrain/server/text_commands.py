@@ -23,14 +23,9 @@ from geartrain.broker.commands import (
 )
 from geartrain.broker.effects import (
     AdminResult,
-    FunctionsReport,
-    JobsReport,
-    SessionEffect,
-    WorkersReport,
 )
 from geartrain.broker.job import Job
 from geartrain.wire.text import (
-    END_OF_LIST,
     FUNCTION_IN_USE,
     FUNCTION_NOT_FOUND,
     OK,
@@ -148,11 +143,6 @@ def limit(text: bytes) -> int:
     return min(int(text), _MAX_LIMIT) if text.isdigit() and len(text) <= 20 else 0
 
 
-def is_text_answer(effect: SessionEffect) -> bool:
-    """Return whether the effect answers a text command."""
-    return isinstance(effect, (FunctionsReport, WorkersReport, JobsReport, AdminResult))
-
-
 def outcome_line(effect: AdminResult) -> bytes:
     """Return the line for what became of an administrator's command."""
     if effect.outcome == DONE:
@@ -164,16 +154,15 @@ def outcome_line(effect: AdminResult) -> bytes:
     return FUNCTION_IN_USE
 
 
-def function_lines(effect: FunctionsReport) -> bytes:
-    """Return the list of ``status`` or ``prioritystatus``."""
+def function_lines(rows: list[tuple[bytes, int, int, int, int]], by_priority: bool) -> bytes:
+    """Return lines of ``status`` or ``prioritystatus``, without the end of the list."""
     lines: list[bytes] = []
-    for name, first, second, third, fourth in effect.rows:
-        if effect.by_priority:
+    for name, first, second, third, fourth in rows:
+        if by_priority:
             numbers = b"\t%d\t%d\t%d\t%d\n" % (first, second, third, fourth)
         else:
             numbers = b"\t%d\t%d\t%d\n" % (first, second, third)
         lines.append(printable(name) + numbers)
-    lines.append(END_OF_LIST)
     return b"".join(lines)
 
 
@@ -199,7 +188,6 @@ def job_lines(jobs: list[Job], unique: bool) -> bytes:
 __all__ = [
     "TextCommands",
     "function_lines",
-    "is_text_answer",
     "job_lines",
     "outcome_line",
     "worker_line",
