@@ -95,6 +95,7 @@ class Daemon:
         program: Whose gearmand, or how to start it.
         port: Its port; a free one by default.
         names_pid_file: Whether it is told where its pid file is.
+        names_log: Whether it is told of no log where the options name none.
 
     """
 
@@ -106,6 +107,7 @@ class Daemon:
         program: tuple[str, ...] = (GEARMAND,),
         port: int = 0,
         names_pid_file: bool = True,
+        names_log: bool = True,
     ) -> None:
         self.directory = directory
         self.port = port or free_port()
@@ -117,6 +119,8 @@ class Daemon:
             command += ["-L", listen]
         if names_pid_file:
             command += ["-P", str(self.pid_file)]
+        if names_log and not any(one.startswith(("-l", "--log-file")) for one in args):
+            command += ["-l", "none"]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command, cwd=directory, stdout=output, stderr=output, env={}
@@ -690,7 +694,8 @@ def test_a_log_file_that_was_asked_for_has_to_work() -> None:
 
 
 def test_the_usual_log_file_gives_way_to_standard_error(start: Callable[..., Daemon]) -> None:
-    daemon = start("--verbose=INFO", program=patched("LOG_FILE", "/nonexistent/log"))
+    program = patched("LOG_FILE", "/nonexistent/log")
+    daemon = start("--verbose=INFO", program=program, names_log=False)
     assert "the log goes to standard error" in daemon.said()
     assert "Starting up with pid" in daemon.said()
 
