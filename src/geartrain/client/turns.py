@@ -124,10 +124,12 @@ class Turns:
         selector = self.open_selector()
         timeout = self.time_to_sleep(deadline)
         self.leading = True
+        # As unlocked() does; written out because each single submission comes by here.
+        self.lock.release()
         try:
-            with self.unlocked():
-                ready = selector.select(timeout)
+            ready = selector.select(timeout)
         finally:
+            self.lock.acquire()
             self.leading = False
         for key, mask in ready:
             if key.data is None:
