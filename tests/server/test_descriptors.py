@@ -46,6 +46,14 @@ def is_refused(connection: socket.socket) -> bool:
         return True
 
 
+def a_second_beside(server: ProcessServer, client: Peer) -> tuple[float, float]:
+    """Return how long a bystander's answers took at most, and the server's share of a core."""
+    started, used = time.monotonic(), server.cpu()
+    with Bystander(server.address, client) as bystander:
+        eventually(lambda: time.monotonic() > started + 1.0, "a second has passed", 5.0)
+    return bystander.slowest(), (server.cpu() - used) / (time.monotonic() - started)
+
+
 def is_served(address: tuple[str, int]) -> bool:
     """Return whether a newcomer gets an answer."""
     try:
@@ -66,12 +74,11 @@ def test_without_descriptors_the_server_serves_whom_it_has(
     worker.send(CAN_DO, b"f")
     many = connect_many(server, NOFILE + 20)
     eventually(lambda: server.descriptors() >= NOFILE - 2, "descriptors have run out")
-    started, used = time.monotonic(), server.cpu()
-    with Bystander(server.address, client) as bystander:
-        eventually(lambda: time.monotonic() > started + 1.0, "a second has passed", 2.0)
-    assert bystander.slowest() < UNDISTURBED
+    # A server that spins or stalls does so all the time, a busy machine only for a while.
+    slowest, share = zip(*[a_second_beside(server, client) for _ in range(3)], strict=True)
+    assert min(slowest) < UNDISTURBED
     # What the bystander costs is not the point, and little: it asks 500 times a second at most.
-    assert (server.cpu() - used) / (time.monotonic() - started) < 0.25
+    assert min(share) < 0.25
     handle = client.submit(SUBMIT_JOB, b"f")
     assert worker.grab() == handle
     worker.send(WORK_COMPLETE, handle, b"result")
