@@ -12,6 +12,7 @@ from geartrain.errors import (
     BadMagic,
     ConnectionFailed,
     ConnectionLost,
+    JobTimeout,
     PartlySubmitted,
     SubmissionUncertain,
 )
@@ -125,9 +126,23 @@ def test_patience_ends(shell):
 def test_a_timeout_ends_the_wait_for_a_server(shell):
     client = shell.open(dead(), patience=DEADLINE)
     started = time.monotonic()
-    with pytest.raises(TimeoutError):
-        client.call("f", timeout=0.2)
+    for use in (client.call, client.submit, client.echo):
+        with pytest.raises(JobTimeout):
+            use("f", timeout=0.1)
     assert time.monotonic() - started < 3
+
+
+def test_calls_with_little_time_get_past_a_server_that_does_not_answer(
+    shell, full_listener, second
+):
+    client = shell.open([str(full_listener), str(second)], connect_timeout=0.5)
+    outcomes = []
+    for _ in range(4):
+        try:
+            outcomes.append(client.call("f", "w", timeout=0.3))
+        except JobTimeout:
+            outcomes.append(None)
+    assert outcomes[2:] == [b"w", b"w"]
 
 
 # Servers that go away.

@@ -302,3 +302,41 @@ def test_backpressure_holds_a_task_set_that_is_filled_too_fast(scripted):
             tasks.add("f", megabyte)
             assert client._pump.unsent_size() <= 3 * len(megabyte)
         assert tasks.results(DEADLINE) == [b"%d" % len(megabyte)] * 100
+
+
+def test_a_task_set_gets_going_before_anybody_waits(scripted):
+    jobs = {}
+    with Client(str(scripted(hold(jobs)))) as client:
+        client.task_set().add("f", "1")
+        deadline = time.monotonic() + DEADLINE
+        while b"1" not in jobs:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
+def test_results_may_be_dropped_where_the_lock_is_held(scripted):
+    """The collector may close a generator at any moment, also inside the client."""
+    with Client(str(scripted(work_at_once))) as client:
+        results = client.map("f", [b"a", b"b"] * 100)
+        next(results)
+        with client._pump.turns.lock:
+            results.close()
+        assert client.call("f", "ab", timeout=DEADLINE) == b"ba"
+
+
+def test_nobodys_submission_is_not_sent_after_all(scripted, full_listener):
+    """A call that ran out of time before a server was found must not run later."""
+    counted = []
+
+    def script(peer):
+        while True:
+            packet = peer.read()
+            counted.append(packet.args[-1])
+            peer.send(JOB_CREATED, b"H:1")
+
+    server = scripted(script)
+    with Client([str(full_listener), str(server)], connect_timeout=0.5) as client:
+        with pytest.raises(JobTimeout):
+            client.call("f", "given up", timeout=0.1)
+        client.submit("f", "wanted", background=True, timeout=DEADLINE)
+    assert counted == [b"wanted"]

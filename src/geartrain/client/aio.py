@@ -21,7 +21,7 @@ from geartrain.client.aio_pump import AsyncPump
 from geartrain.client.aio_source import Source
 from geartrain.client.batch import Batch, as_submission
 from geartrain.client.dialing import CONNECT_TIMEOUT
-from geartrain.client.job import JobRecord
+from geartrain.client.job import forget_all
 from geartrain.client.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from geartrain.client.placement import PlacementRule
 from geartrain.client.question import status_question
@@ -205,7 +205,7 @@ class AsyncClient:
         finally:
             # Also where the caller was cancelled.
             if not in_time:
-                self._pump.abandon(job)
+                job.forget()
         if not in_time:
             raise JobTimeout(b"", timeout or 0.0)
         ticket = job.ticket()
@@ -238,7 +238,7 @@ class AsyncClient:
             return await job.result(timeout)
         finally:
             if not job.ended:
-                self._pump.abandon(job)
+                job.forget()
 
     def _start(self, submission: Submission) -> AsyncJob:
         """Return a job on its way, not waited for."""
@@ -319,9 +319,9 @@ class AsyncClient:
                 while not batch.is_complete():
                     await self._wait_answer(batch)
         except TimeoutError:
-            self._abandon(batch.give_up(timeout or 0.0))
+            forget_all(batch.give_up(timeout or 0.0))
         except BaseException:
-            self._abandon(batch.give_up(0.0))
+            forget_all(batch.give_up(0.0))
             raise
         return batch.outcome()
 
@@ -329,10 +329,6 @@ class AsyncClient:
         """Wait until the oldest is answered; the others of its server come in the same breath."""
         oldest = cast("AsyncJob", batch.open[0])
         await oldest.until(oldest.answered, None)
-
-    def _abandon(self, jobs: Iterable[JobRecord]) -> None:
-        for job in jobs:
-            self._pump.abandon(job)
 
     async def map(
         self,
@@ -369,19 +365,17 @@ class AsyncClient:
         try:
             more = True
             while more or window:
-                room = max_in_flight - len(window)
-                if more and room >= batch:
-                    taken = await source.take(room)
-                    more = len(taken) == room
-                    window += [
-                        self._start(foreground_submission(function, work, **options))
-                        for work in taken
-                    ]
+                while more and len(window) <= max_in_flight - batch:
+                    taken = await source.take(batch)
+                    more = len(taken) == batch
+                    for work in taken:
+                        submission = foreground_submission(function, work, **options)
+                        window.append(self._start(submission))
                 if window:
                     yield await window[0].result(timeout)
                     window.popleft()
         finally:
-            self._abandon(window)
+            forget_all(window)
 
     def task_set(self) -> AsyncTaskSet:
         """Return an empty set of jobs that run side by side."""

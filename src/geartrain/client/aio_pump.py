@@ -228,11 +228,6 @@ class AsyncPump:
         except UsageError as error:
             record.fail(error)
 
-    def abandon(self, record: JobRecord) -> None:
-        """Forget a submission: nobody wants to hear of it any more."""
-        record.forget()
-        self.unplaced.remove(record)
-
     # Finding servers.
 
     def start_placing(self) -> None:
@@ -257,6 +252,7 @@ class AsyncPump:
 
     async def place_all(self) -> None:
         """Give each submission in line a server, or let it wait on, or fail it."""
+        self.unplaced.drop_forgotten()
         insist = self.unplaced.insists(self.loop.time())
         for _ in range(len(self.unplaced)):
             if not self.unplaced:
@@ -264,7 +260,7 @@ class AsyncPump:
             record = self.unplaced.records[0]
             order = self.placement.order(*record.key())
             connection = await self.connect_any(candidates(order, self.loop.time(), insist))
-            if not self.unplaced.remove(record):
+            if not self.unplaced.remove(record) or record.forgotten:
                 # Its caller gave up meanwhile.
                 continue
             if connection is not None:

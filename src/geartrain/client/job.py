@@ -10,7 +10,7 @@ unique key makes that safe.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from geartrain.client.reports import (
@@ -66,6 +66,7 @@ class JobRecord:
             handle, or a failure.
         progress: How far the job was at its last report.
         loss: What to raise if it can't be placed anew; None if it was never cut off.
+        forgotten: Whether nobody wants to hear of it any more.
         resends: How often it was sent again after it may have been accepted.
         give_up_at: When to stop looking for a server; 0 where that has not begun.
 
@@ -84,6 +85,7 @@ class JobRecord:
         "address",
         "background",
         "ended",
+        "forgotten",
         "function",
         "give_up_at",
         "handle",
@@ -102,6 +104,7 @@ class JobRecord:
         self.handle = b""
         self.accepted = False
         self.ended = False
+        self.forgotten = False
         self.progress = NO_PROGRESS
         self.loss: GeartrainError | None = None
         self.resends = 0
@@ -170,7 +173,7 @@ class JobRecord:
     def make_request(self) -> Request:
         """Return a request that submits it."""
         assert self._arguments is not None
-        self._request = Request(self._kind, self._arguments, self)
+        self._request = Request(self._kind, self._arguments, None if self.forgotten else self)
         return self._request
 
     def receive(self, event: Event) -> None:
@@ -284,10 +287,15 @@ class JobRecord:
         """Tell those who wait for any change; the asyncio client knows how."""
 
     def forget(self) -> None:
-        """Stop listening: its later reports are dropped as they come."""
-        if self._request is not None:
-            self._request.owner = None
-            self._request = None
+        """
+        Stop listening: its later reports are dropped as they come.
+
+        Safe without any lock, since a generator may be closed at any moment.
+        """
+        self.forgotten = True
+        request = self._request
+        if request is not None:
+            request.owner = None
 
     # What came of it.
 
@@ -308,4 +316,10 @@ class JobRecord:
         return JobHandle(self.address, self.handle)
 
 
-__all__ = ["MOST_RESENDS", "JobRecord"]
+def forget_all(records: Iterable[JobRecord]) -> None:
+    """Stop listening to each of them."""
+    for record in records:
+        record.forget()
+
+
+__all__ = ["MOST_RESENDS", "JobRecord", "forget_all"]

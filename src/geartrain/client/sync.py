@@ -20,6 +20,7 @@ from typing import Any, Literal, Self, Unpack, overload
 from geartrain.client.address import Address, ServersLike, parse_addresses
 from geartrain.client.batch import Batch, as_submission
 from geartrain.client.dialing import CONNECT_TIMEOUT
+from geartrain.client.job import forget_all
 from geartrain.client.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from geartrain.client.placement import PlacementRule
 from geartrain.client.question import status_question
@@ -208,7 +209,7 @@ class Client:
         with self._pump.turns.lock:
             self._pump.submit(job)
             if not self._pump.wait(job.answered, deadline_after(timeout)):
-                self._pump.abandon(job)
+                job.forget()
                 raise JobTimeout(b"", timeout or 0.0)
         ticket = job.ticket()
         return ticket if job.background else job
@@ -235,24 +236,24 @@ class Client:
             GeartrainError: As `submit` and `Job.result` do.
 
         """
-        job = self._start(foreground_submission(function, workload, **options))
-        try:
-            return job.result(timeout)
-        except JobTimeout:
-            self._abandon([job])
-            raise
-
-    def _start(self, submission: Submission) -> Job:
-        """Return a job on its way, not waited for."""
-        job = Job(self._pump, submission, time.time())
+        job = Job(self._pump, foreground_submission(function, workload, **options), time.time())
+        deadline = deadline_after(timeout)
         with self._pump.turns.lock:
             self._pump.submit(job)
-        return job
+            if not self._pump.wait(job.done, deadline):
+                job.forget()
+                raise JobTimeout(job.handle, timeout or 0.0)
+        return job.outcome()
 
-    def _abandon(self, jobs: Iterable[Job]) -> None:
+    def _start(self, submissions: Iterable[Submission]) -> list[Job]:
+        """Return jobs on their way, not waited for."""
+        now = time.time()
+        jobs = [Job(self._pump, submission, now) for submission in submissions]
         with self._pump.turns.lock:
             for job in jobs:
-                self._pump.abandon(job)
+                self._pump.submit(job)
+            self._pump.prepare(None)
+        return jobs
 
     # Many jobs.
 
@@ -324,19 +325,13 @@ class Client:
             chunk = [as_submission(item, options) for item in islice(iterator, batch.chunk)]
             if not chunk:
                 break
-            now = time.time()
-            jobs = [Job(self._pump, submission, now) for submission in chunk]
+            batch.expect(self._start(chunk))
             with self._pump.turns.lock:
-                for job in jobs:
-                    self._pump.submit(job)
-                batch.expect(jobs)
-                self._pump.flush()
                 in_time = self._pump.wait(batch.has_room, deadline)
         with self._pump.turns.lock:
             in_time = self._pump.wait(batch.is_complete, deadline)
             if not in_time:
-                for late in batch.give_up(timeout or 0.0):
-                    self._pump.abandon(late)
+                forget_all(batch.give_up(timeout or 0.0))
         return batch.outcome()
 
     def map(
@@ -373,24 +368,17 @@ class Client:
         try:
             more = True
             while more or window:
-                if more and len(window) <= max_in_flight - batch:
-                    room = max_in_flight - len(window)
-                    taken = [
-                        foreground_submission(function, work, **options)
-                        for work in islice(iterator, room)
-                    ]
-                    more = len(taken) == room
-                    window += [self._start(submission) for submission in taken]
-                    self._flush()
+                while more and len(window) <= max_in_flight - batch:
+                    taken = list(islice(iterator, batch))
+                    more = len(taken) == batch
+                    window += self._start(
+                        foreground_submission(function, work, **options) for work in taken
+                    )
                 if window:
                     yield window[0].result(timeout)
                     window.popleft()
         finally:
-            self._abandon(window)
-
-    def _flush(self) -> None:
-        with self._pump.turns.lock:
-            self._pump.flush()
+            forget_all(window)
 
     def task_set(self) -> TaskSet:
         """Return an empty set of jobs that run side by side."""
@@ -473,7 +461,10 @@ class Client:
     ) -> list[bytes]:
         deadline = deadline_after(timeout)
         with self._pump.turns.lock:
-            question = self._pump.ask(server, kind, [arg], deadline)
+            try:
+                question = self._pump.ask(server, kind, [arg], deadline)
+            except TimeoutError as error:
+                raise JobTimeout(b"", timeout or 0.0) from error
             if not self._pump.wait(question.done, deadline):
                 question.forget()
                 raise JobTimeout(b"", timeout or 0.0)

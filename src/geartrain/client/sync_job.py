@@ -154,9 +154,10 @@ class TaskSet:
         """Add a foreground job, and return it before the server has accepted it."""
         pump = self._pump
         job = Job(pump, foreground_submission(function, workload, **options), time.time())
-        self.jobs.append(job)
         with pump.turns.lock:
             pump.submit(job)
+            self.jobs.append(job)
+            pump.prepare(None)
             pump.wait(lambda: pump.unsent_size() < _MOST_UNSENT, None)
         return job
 

@@ -115,9 +115,12 @@ class Pump:
     def prepare(self, deadline: float | None) -> bool:
         """Send what is to be sent, and find servers for those who have none."""
         self.flush()
+        if self.unplaced:
+            self.unplaced.drop_forgotten()
         if not self.unplaced or self.dialing or self.unplaced.next_attempt() > time.monotonic():
             return False
         self.place_all(deadline)
+        self.flush()
         return True
 
     def next_moment(self) -> float | None:
@@ -202,11 +205,6 @@ class Pump:
         if session.written - session.sent > _FLUSH_SIZE:
             self.flush()
 
-    def abandon(self, record: JobRecord) -> None:
-        """Forget a submission: nobody wants to hear of it any more."""
-        record.forget()
-        self.unplaced.remove(record)
-
     # Finding servers.
 
     def place_all(self, deadline: float | None) -> None:
@@ -219,7 +217,7 @@ class Pump:
                     break
                 record = self.unplaced.records[0]
                 connection = self.find_server(record, insist, deadline)
-                if not self.unplaced.remove(record):
+                if not self.unplaced.remove(record) or record.forgotten:
                     # Its caller gave up meanwhile.
                     continue
                 if connection is not None:
@@ -250,7 +248,7 @@ class Pump:
     def connect_any(self, servers: list[Server], deadline: float | None) -> Connection | None:
         """Return a connection to the first of some servers that can be reached."""
         for server in servers:
-            if self.closed:
+            if self.closed or (deadline is not None and time.monotonic() >= deadline):
                 break
             connection = self.connections.get(server.address)
             if connection is None or not self.check(connection):
@@ -268,8 +266,9 @@ class Pump:
             with self.turns.unlocked():
                 connected = dial(server.address, timeout, self.settings.keepalive)
         except OSError as error:
-            if not isinstance(error, TimeoutError) or timeout == self.settings.connect_timeout:
-                self.placement.note_failure(server, time.monotonic(), explain(error))
+            # Also where the caller had less time than connect_timeout: the next one, who may
+            # have no more, should begin with another server.
+            self.placement.note_failure(server, time.monotonic(), explain(error))
             return None
         if self.closed:
             connected.close()
@@ -308,11 +307,10 @@ class Pump:
 
         Raises:
             ConnectionFailed: It can't be reached.
+            TimeoutError: It could not be reached by the deadline.
 
         """
         give_up_at = time.monotonic() + self.settings.patience
-        if deadline is not None:
-            give_up_at = min(give_up_at, deadline)
         servers = self.placement.servers_at(address)
         while True:
             if self.closed:
@@ -323,9 +321,13 @@ class Pump:
                 question = Question(kind, args)
                 self.send(connection, question.request)
                 return question
-            if time.monotonic() >= give_up_at:
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                raise TimeoutError from ConnectionFailed(failures(servers))
+            if now >= give_up_at:
                 raise ConnectionFailed(failures(servers))
-            self.wait(_never, min(next_attempt(servers), give_up_at))
+            pause_ends = min(next_attempt(servers), give_up_at)
+            self.wait(_never, pause_ends if deadline is None else min(pause_ends, deadline))
 
     def add_option(self, option: bytes) -> None:
         """Have an option asked for on each connection, those that are open included."""

@@ -57,6 +57,11 @@ class Unplaced:
         self.records.remove(record)
         return True
 
+    def drop_forgotten(self) -> None:
+        """Take out those that nobody waits for any more."""
+        if any(record.forgotten for record in self.records):
+            self.records = deque(record for record in self.records if not record.forgotten)
+
     def note_unreachable(self, record: JobRecord, now: float) -> None:
         """Let a submission wait on, or fail it: none of its servers can be reached now."""
         if record.give_up_at == 0:
