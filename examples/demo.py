@@ -18,8 +18,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from geartrain.client.admin import AdminClient
-from geartrain.client.sync import Client
+from geartrain import AdminClient, Client
 
 BIN = Path(sys.executable).parent
 EXAMPLES = Path(__file__).resolve().parent
