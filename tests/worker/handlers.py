@@ -108,15 +108,26 @@ FUNCTIONS: dict[str, Callable[[Job], Result]] = {
 }
 
 
-def as_coroutine(handler: Callable[[Job], Result]) -> Callable[[Job], Awaitable[Result]]:
-    """Return an ``async def`` handler that does the same, elsewhere than on the loop."""
+async def hold_on_loop(job: Job) -> bytes:
+    """Wait at a `Gate` without keeping the loop waiting."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    # Open for both, so that it does not wait for the test to open its end.
+    gate = os.open(job.workload, os.O_RDWR | os.O_NONBLOCK)
+    loop.add_reader(gate, readable.set)
+    try:
+        await readable.wait()
+        return os.read(gate, 65536)
+    finally:
+        loop.remove_reader(gate)
+        os.close(gate)
 
-    async def awaitable(job: Job) -> Result:
-        return await asyncio.to_thread(handler, job)
+
+def as_coroutine(handler: Callable[[Job], Result]) -> Callable[[Job], Awaitable[Result]]:
+    """Return an ``async def`` handler that does the same."""
 
     async def coroutine(job: Job) -> Result:
         await asyncio.sleep(0)
         return handler(job)
 
-    # Reports belong on the loop; what blocks does not.
-    return awaitable if handler is hold else coroutine
+    return hold_on_loop if handler is hold else coroutine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 
@@ -18,20 +19,26 @@ class Bell:
         return self.near.fileno()
 
     def ring(self) -> None:
-        """Wake the thread. From any thread, and from signal handlers."""
+        """Wake the thread. From any thread."""
         try:
             self.far.send(b"\0")
         except OSError:
             # Full, so it rings already; or closed, so nobody listens any more.
             return
 
-    def silence(self) -> None:
-        """Take note of the ringing so far."""
+    def wait(self, seconds: float | None) -> None:
+        """Wait until it rings, or so many seconds."""
+        poller = select.poll()
+        poller.register(self.near, select.POLLIN)
+        poller.poll(None if seconds is None else seconds * 1000)
+
+    def silence(self) -> bytes:
+        """Take note of the ringing so far; return a byte for each time, 0 or a signal's number."""
         try:
             # What is left over of a longer ringing makes it readable once more, no harm.
-            self.near.recv(4096)
+            return self.near.recv(4096)
         except BlockingIOError:
-            return
+            return b""
 
     def close(self) -> None:
         """Close both ends."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Final, Protocol
 
 from geartrain.worker.job import Handler, run, unknown
@@ -44,9 +44,6 @@ class Execution(Protocol):
     def run_inline(self) -> bool:
         """Run jobs in the calling thread, if that is the way; return whether some are left."""
 
-    def ask_stop(self) -> None:
-        """The worker was asked to stop. May be called from a signal handler, and several times."""
-
     def close(self) -> None:
         """Let go of threads and processes, also of those that are still busy."""
 
@@ -66,46 +63,17 @@ def run_assignment(
 
 
 class InlineExecution:
-    """
-    One job at a time, in the worker's own thread.
+    """One job at a time, in the worker's own thread: while it runs there, nothing else does."""
 
-    While a handler runs there, nothing else does. A thread that does nothing
-    but wait sees to it that a handler can't outlast the grace time.
-    """
-
-    def __init__(
-        self,
-        group: LinkGroup,
-        handlers: Mapping[bytes, Handler],
-        get_grace: Callable[[], float],
-        on_overrun: Callable[[], None],
-    ) -> None:
+    def __init__(self, group: LinkGroup, handlers: Mapping[bytes, Handler]) -> None:
         self.groups = [group]
         self.group = group
         self.handlers = handlers
-        self.get_grace = get_grace
-        self.on_overrun = on_overrun
         self.waiting: deque[Assignment] = deque()
         self.running = False
-        # True: the worker was asked to stop. False: it has stopped.
-        self.stops: SimpleQueue[bool] = SimpleQueue()
 
     def start(self) -> None:
-        """Start the thread that watches over a stop."""
-        threading.Thread(target=self.watch_stop, name="geartrain-grace", daemon=True).start()
-
-    def watch_stop(self) -> None:
-        """Wait for a stop, then for the end of the grace time."""
-        if not self.stops.get():
-            return
-        deadline = time.monotonic() + self.get_grace()
-        try:
-            # A second request to stop must not end the watch.
-            while self.stops.get(timeout=max(0.0, deadline - time.monotonic())):
-                pass
-        except Empty:
-            if self.running:
-                self.on_overrun()
+        """Nothing is to be started."""
 
     def take(self, group: LinkGroup, assignments: list[Assignment]) -> None:
         """Put the jobs in line."""
@@ -125,15 +93,10 @@ class InlineExecution:
         self.running = False
         return bool(waiting)
 
-    def ask_stop(self) -> None:
-        """Start the grace time."""
-        self.stops.put(True)
-
     def close(self) -> None:
         """Forget the jobs that did not start."""
         self.running = False
         self.waiting.clear()
-        self.stops.put(False)
 
 
 class ThreadExecution:
@@ -182,9 +145,6 @@ class ThreadExecution:
     def run_inline(self) -> bool:
         """Return False: the jobs run elsewhere."""
         return False
-
-    def ask_stop(self) -> None:
-        """Nothing waits."""
 
     def close(self) -> None:
         """Tell the threads to end once their handlers return."""

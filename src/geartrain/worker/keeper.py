@@ -40,7 +40,6 @@ class Keeper:
     Args:
         addresses: The servers.
         new_execution: Makes what runs the jobs.
-        grace: Seconds that held jobs get to end, once the worker is asked to stop.
         connect_timeout: Seconds for one attempt to connect.
         keepalive: When the kernel probes quiet connections, or None.
         answer_timeout: Seconds after which a server that owes an answer, and sends nothing,
@@ -52,13 +51,11 @@ class Keeper:
         self,
         addresses: list[Address],
         new_execution: Callable[[Keeper], Execution],
-        grace: float,
         connect_timeout: float,
         keepalive: Keepalive | None,
         answer_timeout: float,
     ) -> None:
         self.addresses = addresses
-        self.grace = grace
         self.connect_timeout = connect_timeout
         self.keepalive = keepalive
         # A silence is noticed at the second look, so it has lasted one to two of these.
@@ -73,11 +70,10 @@ class Keeper:
         self.changed = threading.Condition()
         self.ready = False
         self.closed = False
-        # Plain flags, because signal handlers set them.
+        # Plain flags: set in any thread, looked at in the keeper's.
         self.stop_asked = False
         self.abort_asked = False
         self.stopping = False
-        self.grace_is_over = False
         # A worker that was made and never ran holds no descriptors: they come with `open`.
         self.is_open = False
         self.bell: Bell
@@ -98,13 +94,14 @@ class Keeper:
         try:
             self.execution.start()
         except BaseException:
+            self.leave()
             self.close()
             raise
 
     # From any thread.
 
     def wake(self) -> None:
-        """Make the keeper look at its flags. Safe in a signal handler."""
+        """Make the keeper look at its flags."""
         if self.is_open:
             self.bell.ring()
 
@@ -117,25 +114,24 @@ class Keeper:
         self.wake()
         return True
 
-    def ask_stop(self, grace: float | None = None) -> None:
-        """Ask for no more jobs, and leave when those held have ended. Safe in a signal handler."""
-        if grace is not None:
-            self.grace = grace
+    def ask_stop(self) -> None:
+        """Ask for no more jobs, and leave when those held have ended."""
         self.stop_asked = True
         if self.is_open:
-            self.execution.ask_stop()
+            for group in self.execution.groups:
+                group.stopping = True
             self.bell.ring()
 
-    def ask_abort(self) -> None:
-        """Leave at once; servers give the held jobs to others. Safe in a signal handler."""
-        self.stop_asked = self.abort_asked = True
-        self.wake()
-
     def abandon(self) -> None:
-        """Give the held jobs back although this keeper's thread is busy in a handler."""
-        self.ask_abort()
+        """Give the held jobs back at once, even if the keeper's thread is busy in a handler."""
+        self.stop_asked = self.abort_asked = True
+        if not self.is_open:
+            return
+        if not all(group.is_done() for group in self.execution.groups):
+            logger.warning("time is over; servers give the jobs still held to other workers")
         for group in self.execution.groups:
             group.sever()
+        self.bell.ring()
 
     def note_end(self) -> None:
         """Take note that a job has ended, which may be what a stop waits for."""
@@ -168,31 +164,24 @@ class Keeper:
             while not self.may_leave():
                 self.turn(inline_left)
                 inline_left = self.execution.run_inline()
-            return not self.abort_asked and not self.grace_is_over
+            return not self.abort_asked
         except Abort:
             self.execution.running = False
             return False
         finally:
-            self.close()
+            self.leave()
 
     def may_leave(self) -> bool:
         """Return whether a stop was asked for and there is nothing more to do about it."""
         if not self.stop_asked:
             return False
-        if self.abort_asked or self.grace_is_over:
+        if self.abort_asked:
             return True
         if not self.stopping:
             self.stopping = True
-            logger.info("stopping: no more jobs are asked for, %g s for those held", self.grace)
-            self.at(time.monotonic() + self.grace, self.end_grace)
             for group in self.execution.groups:
                 group.stop()
         return all(group.is_done() for group in self.execution.groups)
-
-    def end_grace(self) -> None:
-        """Take note that the time for held jobs is over."""
-        self.grace_is_over = True
-        logger.warning("the grace time is over; servers give the jobs still held to other workers")
 
     def turn(self, at_once: bool) -> None:
         """Wait until something is due or arrives, and see to it."""
@@ -372,7 +361,7 @@ class Keeper:
                 self.ready = ready
                 self.changed.notify_all()
 
-    def close(self) -> None:
+    def leave(self) -> None:
         """Cut every connection, and let go of threads and processes."""
         with self.changed:
             self.closed = True
@@ -384,8 +373,11 @@ class Keeper:
         # Connections that were made and not taken over would stay open.
         while self.posted:
             self.posted.popleft()()
-        self.is_open = False
         self.selector.close()
+
+    def close(self) -> None:
+        """Close the bell, once no signal can ring it any more."""
+        self.is_open = False
         self.bell.close()
 
 

@@ -118,6 +118,8 @@ class LinkGroup:
 
     Attributes:
         enabled: Whether the group should be connected.
+        stopping: Whether no more jobs are to be asked for. Set ahead of `stop`, because the
+            worker's thread may be busy in a handler.
 
     """
 
@@ -134,6 +136,7 @@ class LinkGroup:
         self.links: list[Link] = []
         self.by_session: dict[WorkerSession, Link] = {}
         self.enabled = True
+        self.stopping = False
 
     # The worker's own thread.
 
@@ -190,9 +193,9 @@ class LinkGroup:
 
     def stop(self) -> None:
         """Ask for no more jobs."""
+        self.stopping = True
         with self.lock:
-            for session in self.slots.sessions:
-                session.stop()
+            self.stop_sessions()
             self.flush()
 
     def is_done(self) -> bool:
@@ -208,6 +211,8 @@ class LinkGroup:
         """Send how a job ended, and the grab for the next one in the same write."""
         session = assignment.session
         with self.lock:
+            if self.stopping:
+                self.stop_sessions()
             sent = session.end(assignment, ending.kind, ending.data)
             self.flush()
         if ending.log:
@@ -244,6 +249,11 @@ class LinkGroup:
         with self.lock:
             ticket.session.warning(ticket, data)
             self.flush()
+
+    def stop_sessions(self) -> None:
+        """Have no session ask for more jobs. The caller holds the lock."""
+        for session in self.slots.sessions:
+            session.stop()
 
     def flush(self) -> None:
         """Send what the sessions have written. The caller holds the lock."""

@@ -151,6 +151,9 @@ class ChildRunner:
         """Have the child and the thread end, whatever they do."""
         self.closing = True
         self.bell.ring()
+        if self.thread.ident is None:
+            # It was never started, and can't close what it waits for.
+            self.bell.close()
 
     # In the runner's own thread.
 
@@ -299,9 +302,6 @@ class ProcessExecution:
     def run_inline(self) -> bool:
         """Return False: the jobs run elsewhere."""
         return False
-
-    def ask_stop(self) -> None:
-        """Nothing waits."""
 
     def close(self) -> None:
         """End the children, also those that are busy."""

@@ -8,12 +8,10 @@ signals, and the ways to start and stop.
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Final, Literal, TypeAlias, TypeVar, get_args
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 from geartrain.client.address import ServersLike, parse_addresses
 from geartrain.client.dialing import CONNECT_TIMEOUT
@@ -22,7 +20,7 @@ from geartrain.errors import UsageError
 from geartrain.wire.reader import MAX_PACKET
 from geartrain.worker.abilities import Abilities
 from geartrain.worker.execution import Execution, InlineExecution, ThreadExecution
-from geartrain.worker.job import Abort, Handler
+from geartrain.worker.job import Handler
 from geartrain.worker.keeper import Keeper
 from geartrain.worker.links import LinkGroup
 from geartrain.worker.processes import ProcessExecution
@@ -34,11 +32,10 @@ from geartrain.worker.settings import (
     check_count,
     check_seconds,
 )
+from geartrain.worker.stopping import StopWatch
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 ExecutionName: TypeAlias = Literal["thread", "process", "inline"]
-
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Worker:
@@ -114,13 +111,12 @@ class Worker:
         self._keeper = Keeper(
             parse_addresses(servers),
             self._new_execution,
-            check_seconds("grace", grace),
             check_seconds("connect_timeout", connect_timeout),
             keepalive,
             check_seconds("answer_timeout", answer_timeout),
         )
+        self._stop_watch = StopWatch(self._keeper, check_seconds("grace", grace))
         self._started = False
-        self._takes_signals = False
         self._thread: threading.Thread | None = None
 
     # Functions.
@@ -178,13 +174,14 @@ class Worker:
 
         """
         self._start()
-        with self._signals():
-            return self._keeper.run()
+        return self._run(threading.current_thread() is threading.main_thread())
 
     def start(self) -> None:
         """Run in a thread of its own, and return at once. Raises what `run` raises."""
         self._start()
-        self._thread = threading.Thread(target=self._keeper.run, name="geartrain", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(False,), name="geartrain", daemon=True
+        )
         self._thread.start()
 
     def stop(self, grace: float | None = None) -> None:
@@ -195,10 +192,7 @@ class Worker:
             grace: Seconds they get, instead of the worker's ``grace``; 0 to leave at once.
 
         """
-        if grace is not None and grace <= 0:
-            self._keeper.ask_abort()
-        else:
-            self._keeper.ask_stop(grace)
+        self._stop_watch.ask(grace)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for a worker that was started with `start`; return whether it has ended."""
@@ -244,6 +238,17 @@ class Worker:
             raise UsageError("the worker has no function; register one before it runs")
         self._started = True
         self._keeper.open()
+        self._stop_watch.start()
+
+    def _run(self, takes_signals: bool) -> bool:
+        before = self._stop_watch.take_signals() if takes_signals else None
+        try:
+            return self._keeper.run()
+        finally:
+            if before is not None:
+                self._stop_watch.leave_signals(before)
+            self._stop_watch.close()
+            self._keeper.close()
 
     def _new_execution(self, keeper: Keeper) -> Execution:
         handlers = self._abilities.handlers
@@ -253,7 +258,7 @@ class Worker:
         group = self._new_group(keeper, self._concurrency + self._prefetch)
         if self._execution_name == "thread":
             return ThreadExecution(group, handlers, self._concurrency, keeper.note_end)
-        return InlineExecution(group, handlers, lambda: keeper.grace, self._overrun)
+        return InlineExecution(group, handlers)
 
     def _new_group(self, keeper: Keeper, capacity: int) -> LinkGroup:
         return LinkGroup(Slots(capacity), self._new_session, keeper.ask_to_write)
@@ -263,39 +268,6 @@ class Worker:
         return WorkerSession(
             slots, self._client_id, self._abilities.timeouts, options, self._max_packet
         )
-
-    # Signals.
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Answer signals while the worker runs in the main thread, and only there."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._receive_signal) for number in _SIGNALS}
-        self._takes_signals = True
-        try:
-            yield
-        finally:
-            self._takes_signals = False
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _overrun(self) -> None:
-        """Leave a handler in the main thread that outlasts the grace time; from another thread."""
-        self._keeper.abandon()
-        if self._takes_signals:
-            # A real signal, which also wakes a handler that sleeps in a system call.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-
-    def _receive_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self._keeper.stop_asked:
-            self._keeper.ask_stop()
-            return
-        self._keeper.ask_abort()
-        if self._keeper.execution.running:
-            # A handler keeps this thread busy: leave through it.
-            raise Abort
 
 
 __all__ = ["ExecutionName", "Worker"]
