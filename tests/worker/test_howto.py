@@ -1,4 +1,4 @@
-"""The how-to page about workers says what is true: its program is run."""
+"""The how-to page about workers says what is true: its programs are run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from tests.faults.server import Server
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "write-a-worker.md"
 
 
-def test_the_worker_of_the_page_does_what_the_page_says(tmp_path: Path) -> None:
-    program = re.search(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert program is not None
+PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=["blocking", "asyncio"])
+def test_the_worker_of_the_page_does_what_the_page_says(tmp_path: Path, program: str) -> None:
     script = tmp_path / "worker.py"
-    script.write_text(program.group(1))
+    script.write_text(program)
     server = Server("geartrain", tmp_path)
     server.start()
     address = f"127.0.0.1:{server.port}"
