@@ -15,7 +15,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := $(shell find src -name '*.py' -o -name '*.mako' -o -name py.typed) setup.py pyproject.toml
 ROUNDS ?= 100
 SECONDS_OF_FUZZ ?= 600
-PROFILE_CLASS ?= both
 
 ##@ Use
 
@@ -84,10 +83,6 @@ faults: .venv/.developer ## Kill the server ROUNDS times under producers; judge 
 .PHONY: fuzz
 fuzz: .venv/.developer ## Send broken packets and lines for SECONDS_OF_FUZZ seconds.
 	@$(BIN)/python -m tests.server.fuzz --seconds $(SECONDS_OF_FUZZ)
-
-.PHONY: profile
-profile: .venv/.developer ## Show where the server's time goes under PROFILE_CLASS of the benchmark.
-	@$(BIN)/python -m bench.profile --class $(PROFILE_CLASS)
 
 .PHONY: clean
 clean: ## Remove what was built, and .venv.
