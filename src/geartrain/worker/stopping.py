@@ -68,10 +68,11 @@ class StopWatch:
     def ask(self, grace: float | None = None) -> None:
         """Ask the worker to stop within ``grace`` seconds. From any thread."""
         seconds = self.grace if grace is None else grace
-        if self.deadline is None:
-            logger.info("stopping: no more jobs are asked for, %g s for those held", seconds)
+        is_first = self.deadline is None
         self.deadline = time.monotonic() + seconds
         self.keeper.ask_stop()
+        if is_first:
+            logger.info("stopping: no more jobs are asked for, %g s for those held", seconds)
         if self.bell is not None:
             self.bell.ring()
 
