@@ -123,8 +123,8 @@ def test_a_name_that_is_like_no_other_is_told_all_of_them(path: Path) -> None:
         ("exceptions = 'yes'", "exceptions takes true or false, not 'yes'"),
         ("store = 1", "store takes a text, not 1"),
         ("compat = 2.0", "compat takes a text, not 2.0"),
-        ("listen = 4730", "listen takes an address or a list of addresses, not 4730"),
-        ("listen = [4730]", "listen takes an address or a list of addresses, not [4730]"),
+        ("listen = 4730", "listen takes a text or a list of texts, not 4730"),
+        ("listen = [4730]", "listen takes a text or a list of texts, not [4730]"),
     ],
 )
 def test_a_value_of_another_type_is_refused(path: Path, text: str, told: str) -> None:

@@ -1,24 +1,20 @@
 """
-The configuration file: TOML, checked key by key.
+The job server's table of the configuration file.
 
-A key nobody knows is an error that names the nearest one, since a misspelt
-setting that is passed over in silence is found out in production.
+How the file is read, and what a misspelt name is told, is the business of
+`geartrain.configuration`.
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
+from geartrain.configuration import check_names, checked, read_tables, table_of
 from geartrain.errors import UsageError
 from geartrain.server.settings import DEFAULT_LISTEN, Settings
 
 _TABLE = "server"
-_KINDS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
-_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 _COMPAT = ("2.0", "1.1")
 # A day, for what is counted in seconds; the least is what the event loop can tell from nothing.
 _PATIENCE = (0.001, 86_400)
@@ -40,17 +36,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 def load_settings(path: Path) -> Settings:
     """Return the settings of a configuration file; raises UsageError, which names file and key."""
-    try:
-        with path.open("rb") as file:
-            tables = tomllib.load(file)
-    except OSError as error:
-        raise UsageError(f"can't read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from None
-    check_names(path, "table", tables, [_TABLE])
-    table = tables.get(_TABLE, {})
-    if not isinstance(table, dict):
-        raise UsageError(f"{path}: {_TABLE} has to be a table, written [{_TABLE}]")
+    table = table_of(path, read_tables(path), _TABLE)
     settings = Settings()
     known = {field.name: str(field.type) for field in fields(Settings)}
     check_names(path, f"key of [{_TABLE}]", table, list(known))
@@ -61,31 +47,6 @@ def load_settings(path: Path) -> Settings:
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     return settings
-
-
-def check_names(path: Path, what: str, found: dict[str, Any], known: list[str]) -> None:
-    """Raise UsageError for the first name that is not known."""
-    for name in found:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
-            raise UsageError(f"{path}: {name!r} is no {what}; {hint}")
-
-
-def checked(path: Path, name: str, kind: str, value: Any) -> Any:
-    """Return the value as its setting has it; raises UsageError where it is of another type."""
-    if kind == "list[str]":
-        if isinstance(value, str):
-            return [value]
-        if isinstance(value, list) and all(isinstance(one, str) for one in value):
-            return value
-        raise UsageError(f"{path}: {name} takes an address or a list of addresses, not {value!r}")
-    wanted = _KINDS[kind]
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not wanted:
-        raise UsageError(f"{path}: {name} takes {_WORDS[wanted]}, not {value!r}")
-    return value
 
 
 def check(settings: Settings) -> None:

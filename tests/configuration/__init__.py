@@ -1,0 +1,1 @@
+"""Tests of what all tables of the configuration file share."""
