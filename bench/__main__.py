@@ -7,21 +7,27 @@ It fails (exit status 1) when a server answers wrongly, never because one is slo
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from .classes import CLASSES, Class, Contestant, Run
+from . import python_queues
+from .classes import CLASSES
+from .findings import Findings
+from .instructions import count_instructions
+from .kinds import Class, Contestant, Run
 from .load import Figures, Load, WrongResult, compile_load
-from .page import page
-from .report import Measured, say, table
+from .machine import facts
+from .page import PICTURE, page, picture
+from .profile import can_profile, profile
+from .report import Measured, rows, say, table
 from .servers import Server, Setup, program_path
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE / "build"
-PAGE = HERE.parent / "docs" / "benchmarks.md"
+DOCS = HERE.parent / "docs"
 
 
 def arguments() -> argparse.Namespace:
@@ -35,7 +41,10 @@ def arguments() -> argparse.Namespace:
     add("--quick", action="store_true", help="a tenth of the jobs, to see that everything runs")
     add("--ours", choices=["geartrain", "gearmand"], default="geartrain",
         help="gearmand here compares the peer with itself, which shows the noise")  # fmt: skip
-    add("--page", type=Path, help="write the page here (a whole run writes docs/benchmarks.md)")
+    add("--page", type=Path, metavar="FOLDER",
+        help="write page and plot there (a whole run writes them to docs)")  # fmt: skip
+    add("--render", type=Path, metavar="FILE",
+        help="measure nothing: write the page from what an earlier run kept")  # fmt: skip
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)
     return options
@@ -46,51 +55,128 @@ def programs(ours: str) -> dict[str, str]:
     if not program_path(ours):
         raise SystemExit(f"{ours} is not installed: run `make install` first")
     sides = {"ours": ours}
-    if program_path("gearmand"):
-        sides["peer"] = "gearmand"
-    else:
-        say("gearmand is not installed (Debian: apt install gearman-job-server): no ratios.")
+    for side, program, package in (
+        ("peer", "gearmand", "gearman-job-server"),
+        ("beanstalkd", "beanstalkd", "beanstalkd"),
+    ):
+        if program_path(program):
+            sides[side] = program
+        else:
+            say(f"{program} is not installed (Debian: apt install {package}): no ratios.")
     return sides
 
 
-def measure(
-    kind: Class, contestant: Contestant, program: str, generator: Path, quick: bool
-) -> tuple[Figures, list[str]]:
-    """Start a server, measure one class on it once, stop it: the figures, and what was run."""
-    setup = Setup(program, contestant.store)
-    with tempfile.TemporaryDirectory(dir=BUILD, prefix="run-") as folder:
-        server = Server(setup, Path(folder), kind.traced)
-        with server:
-            load = Load(generator, {"port": server.port, "server_pid": server.pid})
-            figures = kind.measure(Run(server, load, quick))
-            server.check_alone()
-        if kind.traced:
-            figures["syncs_per_job"] = server.syncs() / figures["jobs"]
-    return figures, load.commands
+class Bench:
+    """
+    Runs classes and gathers what they find.
+
+    Attributes:
+        found: All that was found out so far.
+
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        BUILD.mkdir(exist_ok=True)
+        self.options = options
+        self.generator = compile_load(BUILD)
+        sides = programs(options.ours)
+        self.found = Findings(sides, options.rounds, facts(sorted(set(sides.values())), BUILD))
+        self.queues = ""  # why Python's task queues can't be measured
+
+    def run(self, kinds: list[Class]) -> None:
+        for kind in kinds:
+            if missing := self.missing(kind):
+                self.skip(f"{kind.name}: {missing}.")
+                continue
+            measured = self.rounds(kind)
+            self.found.measured.append(measured)
+            say(table(measured))
+
+    def missing(self, kind: Class) -> str:
+        """Why a class can't be measured, or nothing."""
+        if kind.needs and shutil.which(kind.needs) is None:
+            return f"it needs {kind.needs}"
+        if kind.measure is None and self.options.ours != "geartrain":
+            return "it has no gearmand"
+        if kind.measure is None and (problem := python_queues.install(BUILD)):
+            say(f"{kind.name}: {problem}: no ratios.")
+            self.queues = problem
+        return ""
+
+    def skip(self, sentence: str) -> None:
+        say(f"left out: {sentence}\n")
+        self.found.skipped.append(sentence)
+
+    def rounds(self, kind: Class) -> Measured:
+        """Every round measures each contestant once, so that a noisy minute hits all of them."""
+        measured = Measured(kind)
+        for _ in range(min(self.options.rounds, kind.rounds)):
+            for contestant in kind.contestants:
+                if self.is_here(kind, contestant):
+                    figures, commands = self.measure(kind, contestant)
+                    measured.results.setdefault(contestant, []).append(figures)
+                    measured.commands[contestant] = commands
+        return measured
+
+    def is_here(self, kind: Class, contestant: Contestant) -> bool:
+        if kind.measure is None:
+            return contestant.side == "ours" or not self.queues
+        return contestant.side in self.found.programs
+
+    def measure(self, kind: Class, contestant: Contestant) -> tuple[Figures, list[str]]:
+        """Measure one class on one contestant once: the figures, and what was run."""
+        with tempfile.TemporaryDirectory(dir=BUILD, prefix="run-") as name:
+            folder, quick = Path(name), self.options.quick
+            if kind.measure is None:
+                return python_queues.measure_queue(contestant, BUILD, folder, quick)
+            setup = Setup(self.found.programs[contestant.side], contestant.store)
+            server = Server(setup, folder, kind.needs)
+            with server:
+                load = Load(self.generator, target(server))
+                figures = kind.measure(Run(server, load, quick))
+                server.check_alone()
+            if kind.needs == "strace":
+                figures["syncs_per_job"] = server.syncs() / figures["jobs"]
+            return figures, load.commands
+
+    # What a page has beyond the classes.
+
+    def count(self) -> None:
+        """Count instructions, where valgrind is installed."""
+        if shutil.which("valgrind") is None:
+            self.skip("instructions per job, which need valgrind.")
+            return
+        sides = self.found.programs
+        names = [sides[side] for side in ("ours", "peer") if side in sides]
+        say("counting instructions")
+        self.found.instructions = count_instructions(names, self.generator, BUILD)
+
+    def look_into_missed(self) -> None:
+        """Profile the classes whose goals are missed."""
+        missed = [
+            each.kind
+            for each in self.found.measured
+            if each.kind.measure and any(row.missed for row in rows(each.kind, each.results))
+        ]
+        if missed and not can_profile():
+            self.skip("profiles of the goals not reached, which need perf.")
+            return
+        for kind in missed:
+            say(f"profiling {kind.name}")
+            self.found.profiles[kind.name] = profile(kind, self.generator, self.options.quick)
 
 
-def rounds(
-    kind: Class, sides: dict[str, str], options: argparse.Namespace, generator: Path
-) -> Measured:
-    """Every round measures each contestant once, so that a noisy minute hits all of them."""
-    measured = Measured(kind)
-    for _ in range(options.rounds):
-        for contestant in kind.contestants:
-            if contestant.side in sides:
-                program = sides[contestant.side]
-                figures, commands = measure(kind, contestant, program, generator, options.quick)
-                measured.results.setdefault(contestant, []).append(figures)
-                measured.commands[contestant] = commands
-    return measured
+def target(server: Server) -> dict[str, object]:
+    """What tells the generator where a server is; gearman is its default protocol."""
+    other = {} if server.setup.protocol == "gearman" else {"protocol": server.setup.protocol}
+    return {"port": server.port, "server_pid": server.pid, **other}
 
 
-def keep(measured: list[Measured]) -> None:
-    """Every figure of every round, for those who want to look closer than the table."""
-    plain = {
-        each.kind.name: {f"{by.side} {by.store}": figures for by, figures in each.results.items()}
-        for each in measured
-    }
-    (BUILD / "results.json").write_text(json.dumps(plain, indent=1) + "\n")
+def write(found: Findings, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "benchmarks.md").write_text(page(found))
+    (folder / PICTURE).write_text(picture(found))
+    say(f"wrote {folder / 'benchmarks.md'} and {folder / PICTURE}")
 
 
 def main() -> int:
@@ -98,29 +184,25 @@ def main() -> int:
     if options.list:
         say("\n".join(f"{kind.name:18} {kind.title}" for kind in CLASSES))
         return 0
-    BUILD.mkdir(exist_ok=True)
-    generator = compile_load(BUILD)
-    sides = programs(options.ours)
-    measured: list[Measured] = []
-    skipped: list[str] = []
-    for kind in CLASSES:
-        if options.classes and kind.name not in options.classes:
-            continue
-        if kind.traced and shutil.which("strace") is None:
-            skipped.append(f"{kind.name}, which needs strace.")
-            continue
-        try:
-            found = rounds(kind, sides, options, generator)
-        except WrongResult as error:
-            say(f"{kind.name}: {error}")
-            return 1
-        measured.append(found)
-        say(table(found))
-    keep(measured)
+    if options.render:
+        write(Findings.load(options.render), options.page or DOCS)
+        return 0
+    begun = time.monotonic()
     whole = not options.quick and not options.classes and options.ours == "geartrain"
-    if target := options.page or (PAGE if whole else None):
-        target.write_text(page(measured, sides, options.rounds, BUILD, skipped))
-        say(f"wrote {target}")
+    bench = Bench(options)
+    kinds = [kind for kind in CLASSES if not options.classes or kind.name in options.classes]
+    try:
+        bench.run(kinds)
+        if options.page or whole:
+            bench.count()
+            bench.look_into_missed()
+    except WrongResult as error:
+        say(f"{error}")
+        return 1
+    bench.found.save(BUILD / ("results.json" if whole else "partial.json"))
+    if target_folder := options.page or (DOCS if whole else None):
+        write(bench.found, target_folder)
+    say(f"{(time.monotonic() - begun) / 60:.1f} minutes")
     return 0
 
 

@@ -1,8 +1,8 @@
 /*
- * A load generator for Gearman job servers, light enough never to be the limit.
+ * A load generator for job servers, light enough never to be the limit.
  *
  * One process and one epoll loop play all the clients and all the workers of a
- * measurement. Connections are opened and proved with an ECHO_REQ before the
+ * measurement. Connections are opened and proved with a question before the
  * clock starts, each wake-up of a connection costs one read and at most one
  * write, and nothing is sorted or printed while the clock runs.
  *
@@ -10,23 +10,22 @@
  * from it, so a job that is lost, run twice, mixed up with another or answered
  * to the wrong client ends the run with a message and exit status 1.
  *
- * What it does not do: start servers, repeat runs, compare. That is the work of
- * the Python files beside it.
+ * Here are the loop, the checks and the report. What is said on the wire is in
+ * gearman.c and beanstalk.c. Starting servers, repeating runs and comparing is
+ * the work of the Python files beside it.
  *
- *     cc -O2 -o load load.c && ./load foreground --port 4730 --clients 8 --workers 8
+ *     cc -O2 -o load load.c gearman.c beanstalk.c
+ *     ./load foreground --port 4730 --clients 8 --workers 8 --jobs 1000
  *
  * The figures come out as one line of JSON.
  */
 
 #define _GNU_SOURCE
-#include <arpa/inet.h>
+#include "load.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,35 +36,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Packet types, by the names of the Gearman protocol. */
-enum {
-    CAN_DO = 1, PRE_SLEEP = 4, NOOP = 6, SUBMIT_JOB = 7, JOB_CREATED = 8, NO_JOB = 10,
-    WORK_COMPLETE = 13, ECHO_REQ = 16, ECHO_RES = 17, SUBMIT_JOB_BG = 18,
-    ERROR = 19, GRAB_JOB_UNIQ = 30, JOB_ASSIGN_UNIQ = 31,
-};
-
-#define HEADER 12          /* "\0REQ" or "\0RES", type, size */
-#define NUMBER 8           /* hexadecimal digits of a job's number, first in its workload */
-#define PATTERN 64         /* the rest of it repeats a pattern, from byte number % PATTERN on */
-#define MAX_NAME 64        /* function names and unique keys, in bytes */
+#define NUMBER 8   /* hexadecimal digits of a job's number, first in its workload */
+#define PATTERN 64 /* the rest of it repeats a pattern, from byte number % PATTERN on */
 #define READ_ROOM (1 << 18)
 #define EVENTS 256
 
-enum mode { FOREGROUND, SUBMIT, DRAIN, BOTH, IDLE };
 static const char *const MODES[] = {"foreground", "submit", "drain", "both", "idle"};
 
-/* What the command line asked for. */
-static struct {
-    enum mode mode;
-    const char *host, *port, *path;
-    const char *function;
-    uint32_t functions, clients, workers, idle, outstanding, jobs, first;
-    uint32_t connecting; /* connections being opened at a time, 0 for all at once */
-    uint32_t server_pid;
-    uint32_t size;
-    bool unique;
-    double seconds, timeout;
-} set = {
+struct settings set = {
+    .protocol = &GEARMAN,
     .host = "127.0.0.1",
     .port = "4730",
     .function = "bench",
@@ -77,10 +56,7 @@ static struct {
     .timeout = 120,
 };
 
-/* Errors end the run: a figure from a faulty run is worth nothing. */
-
-__attribute__((noreturn, format(printf, 1, 2)))
-static void die(const char *format, ...)
+void die(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -107,27 +83,14 @@ static uint64_t clock_ns(void)
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* The ledger: what is known of every job. */
-
-struct job {
-    uint64_t time;   /* when it was submitted; once answered, how long that took (ns) */
-    uint64_t handle; /* hash of the handle of its JOB_CREATED */
-    uint32_t client; /* the connection that submitted it */
-    bool acked, run, answered;
-};
-
-static struct job *ledger;
-static struct {
-    uint32_t submitted, acked, run, answered;
-    uint32_t grabbing; /* workers whose GRAB_JOB_UNIQ has no answer yet */
-    uint32_t noops;    /* wake-ups received */
-    uint32_t no_jobs;  /* of these and of the grabs after a job, how many found nothing */
-} count;
+struct job *ledger;
+struct counts count;
 
 /* Start and end of the clock, and the moments when the first and the last tenth divide. */
-static uint64_t now, started, stopped, tenth, ninetenths;
+uint64_t now;
+static uint64_t started, stopped, tenth, ninetenths;
 
-static void mark(uint32_t done)
+void mark(uint32_t done)
 {
     if (done == set.jobs / 10)
         tenth = now;
@@ -135,7 +98,7 @@ static void mark(uint32_t done)
         ninetenths = now;
 }
 
-/* What a job looks like is a function of its number, so that nothing has to be remembered. */
+/* What a job looks like. */
 
 static char *pattern; /* PATTERN bytes repeated, long enough for a workload from any start */
 
@@ -166,14 +129,13 @@ static bool get_number(const char *at, uint32_t *number)
     return true;
 }
 
-static void put_workload(char *at, uint32_t number)
+void put_workload(char *at, uint32_t number)
 {
     put_number(at, number);
     memcpy(at + NUMBER, pattern + number % PATTERN, set.size - NUMBER);
 }
 
-/* The job a workload belongs to, if it is whole. */
-static struct job *job_of_workload(const char *workload, size_t size, uint32_t *number)
+struct job *job_of_workload(const char *workload, size_t size, uint32_t *number)
 {
     if (size != set.size || !get_number(workload, number))
         die("a workload of %zu bytes came back that no job of this run has", size);
@@ -184,14 +146,14 @@ static struct job *job_of_workload(const char *workload, size_t size, uint32_t *
     return &ledger[*number - set.first];
 }
 
-static size_t put_function(char *at, uint32_t number)
+size_t put_function(char *at, uint32_t number)
 {
     if (set.functions == 1)
         return (size_t)sprintf(at, "%s", set.function);
     return (size_t)sprintf(at, "%s-%" PRIu32, set.function, number % set.functions);
 }
 
-static size_t put_unique(char *at, uint32_t number)
+size_t put_unique(char *at, uint32_t number)
 {
     if (!set.unique)
         return 0;
@@ -200,7 +162,7 @@ static size_t put_unique(char *at, uint32_t number)
     return 4 + NUMBER;
 }
 
-static uint64_t hash(const char *bytes, size_t length)
+uint64_t hash(const char *bytes, size_t length)
 {
     uint64_t value = 14695981039346656037ull; /* FNV-1a */
     for (size_t i = 0; i < length; i++)
@@ -210,30 +172,7 @@ static uint64_t hash(const char *bytes, size_t length)
 
 /* Connections. */
 
-struct buffer {
-    char *bytes;
-    size_t length, room;
-};
-
-enum role { CLIENT, WORKER, SILENT };
-static const char *const ROLES[] = {"client", "worker", "silent connection"};
-enum phase { CLOSED, CONNECTING, PROVING, READY };
-
-struct connection {
-    int fd;
-    enum role role;
-    enum phase phase;
-    struct buffer rest; /* the beginning of a packet whose end has not arrived */
-    struct buffer out;  /* packets to write, of which the first `written` bytes are sent */
-    size_t written;
-    bool full; /* the socket took less than we had: waiting for EPOLLOUT */
-
-    /* Clients: jobs in the order submitted, for JOB_CREATED comes in that order. */
-    uint32_t *unacked, unacked_first, unacked_count;
-    uint32_t outstanding;
-
-    bool grabbing, asleep; /* workers */
-};
+const char *const ROLES[] = {"client", "worker", "silent connection"};
 
 static struct connection *connections;
 static uint32_t total, opened, ready, reopened;
@@ -241,12 +180,12 @@ static int epoll;
 static struct sockaddr_storage address;
 static socklen_t address_length;
 
-static uint32_t number_of(const struct connection *c)
+uint32_t number_of(const struct connection *c)
 {
     return (uint32_t)(c - connections);
 }
 
-static char *reserve(struct buffer *buffer, size_t more)
+char *reserve(struct buffer *buffer, size_t more)
 {
     if (buffer->length + more > buffer->room) {
         buffer->room = 2 * (buffer->length + more);
@@ -254,29 +193,6 @@ static char *reserve(struct buffer *buffer, size_t more)
     }
     buffer->length += more;
     return buffer->bytes + buffer->length - more;
-}
-
-static void put32(char *at, uint32_t value)
-{
-    value = htonl(value);
-    memcpy(at, &value, 4);
-}
-
-static uint32_t get32(const char *at)
-{
-    uint32_t value;
-    memcpy(&value, at, 4);
-    return ntohl(value);
-}
-
-/* Add a packet to what will be written; its arguments go where the result points. */
-static char *packet(struct connection *c, uint32_t type, size_t size)
-{
-    char *at = reserve(&c->out, HEADER + size);
-    memcpy(at, "\0REQ", 4);
-    put32(at + 4, type);
-    put32(at + 8, (uint32_t)size);
-    return at + HEADER;
 }
 
 static void watch(struct connection *c, int operation, uint32_t events)
@@ -311,171 +227,7 @@ static void flush(struct connection *c)
     c->full = false;
 }
 
-/* The client's side of the protocol. */
-
-static void submit(struct connection *c, uint32_t index)
-{
-    uint32_t number = set.first + index;
-    char function[MAX_NAME + 16], unique[MAX_NAME];
-    size_t function_length = put_function(function, number);
-    size_t unique_length = put_unique(unique, number);
-    char *at = packet(c, set.mode == FOREGROUND ? SUBMIT_JOB : SUBMIT_JOB_BG,
-                      function_length + 1 + unique_length + 1 + set.size);
-    memcpy(at, function, function_length);
-    at += function_length;
-    *at++ = '\0';
-    memcpy(at, unique, unique_length);
-    at += unique_length;
-    *at++ = '\0';
-    put_workload(at, number);
-
-    ledger[index].time = now;
-    ledger[index].client = number_of(c);
-    c->unacked[(c->unacked_first + c->unacked_count++) % set.outstanding] = index;
-    c->outstanding++;
-}
-
-static void submit_more(struct connection *c)
-{
-    while (c->outstanding < set.outstanding && count.submitted < set.jobs)
-        submit(c, count.submitted++);
-}
-
-static void job_created(struct connection *c, const char *body, size_t size)
-{
-    if (c->unacked_count == 0)
-        die("a JOB_CREATED came without a submission");
-    if (size < 3 || memcmp(body, "H:", 2) != 0)
-        die("a JOB_CREATED carries no handle");
-    struct job *job = &ledger[c->unacked[c->unacked_first]];
-    c->unacked_first = (c->unacked_first + 1) % set.outstanding;
-    c->unacked_count--;
-    job->acked = true;
-    job->handle = hash(body, size);
-    count.acked++;
-    if (set.mode != FOREGROUND) {
-        job->time = now - job->time;
-        c->outstanding--;
-        mark(count.acked);
-    }
-}
-
-static void job_answered(struct connection *c, const char *body, size_t size)
-{
-    const char *end = memchr(body, '\0', size);
-    if (end == NULL || set.mode != FOREGROUND)
-        die("a WORK_COMPLETE came that nobody asked for");
-    size_t handle = (size_t)(end - body);
-    uint32_t number;
-    struct job *job = job_of_workload(end + 1, size - handle - 1, &number);
-    if (job->client != number_of(c) || !job->acked || job->handle != hash(body, handle))
-        die("the answer to job %" PRIu32 " has another job's handle or client", number);
-    if (job->answered)
-        die("job %" PRIu32 " was answered twice", number);
-    job->answered = true;
-    job->time = now - job->time;
-    c->outstanding--;
-    mark(++count.answered);
-}
-
-/* The worker's side: grab until NO_JOB, sleep, and grab again when woken. */
-
-static void grab(struct connection *c)
-{
-    packet(c, GRAB_JOB_UNIQ, 0);
-    c->grabbing = true;
-    c->asleep = false;
-    count.grabbing++;
-}
-
-static void grab_answered(struct connection *c)
-{
-    if (!c->grabbing)
-        die("a worker was answered that did not grab");
-    c->grabbing = false;
-    count.grabbing--;
-}
-
-static void check_assigned(const char *function, const char *unique, const char *workload,
-                           size_t size)
-{
-    uint32_t number;
-    struct job *job = job_of_workload(workload, size, &number);
-    char expected[MAX_NAME + 16];
-    expected[put_function(expected, number)] = '\0';
-    if (strcmp(function, expected) != 0)
-        die("job %" PRIu32 " was assigned for %s instead of %s", number, function, expected);
-    expected[put_unique(expected, number)] = '\0';
-    if (strcmp(unique, expected) != 0)
-        die("job %" PRIu32 " was assigned with the unique key %s", number, unique);
-    if (job->run)
-        die("job %" PRIu32 " was assigned twice", number);
-    job->run = true;
-    count.run++;
-}
-
-static void job_assigned(struct connection *c, const char *body, size_t size)
-{
-    const char *part[3], *at = body, *end = body + size;
-    for (int i = 0; i < 3; i++) {
-        part[i] = at;
-        at = memchr(at, '\0', (size_t)(end - at));
-        if (at == NULL)
-            die("a JOB_ASSIGN_UNIQ has fewer than four arguments");
-        at++;
-    }
-    grab_answered(c);
-    if (c->phase != READY && set.mode != IDLE)
-        die("a job was waiting before the run began");
-    if (set.mode != IDLE)
-        check_assigned(part[1], part[2], at, (size_t)(end - at));
-
-    size_t handle = (size_t)(part[1] - part[0]); /* with its NUL */
-    char *result = packet(c, WORK_COMPLETE, handle + (size_t)(end - at));
-    memcpy(result, body, handle);
-    memcpy(result + handle, at, (size_t)(end - at));
-    grab(c);
-    if (set.mode == DRAIN)
-        mark(count.run);
-}
-
-static void fall_asleep(struct connection *c)
-{
-    grab_answered(c);
-    packet(c, PRE_SLEEP, 0);
-    c->asleep = true;
-    if (c->phase == PROVING)
-        packet(c, ECHO_REQ, 0); /* answered after PRE_SLEEP has been carried out */
-    else
-        count.no_jobs++;
-}
-
-static void woken(struct connection *c)
-{
-    count.noops++;
-    if (c->asleep) /* a second NOOP may have crossed our grab */
-        grab(c);
-}
-
 /* Opening connections. */
-
-static void introduce(struct connection *c)
-{
-    c->phase = PROVING;
-    c->full = false;
-    watch(c, EPOLL_CTL_MOD, EPOLLIN);
-    for (uint32_t i = 0; c->role == WORKER && i < set.functions; i++) {
-        char function[MAX_NAME + 16];
-        size_t length = put_function(function, i);
-        memcpy(packet(c, CAN_DO, length), function, length);
-    }
-    /* Draining starts with the clock; all other workers begin asleep. */
-    if (c->role == WORKER && set.mode != DRAIN)
-        grab(c);
-    else
-        packet(c, ECHO_REQ, 0);
-    flush(c);
-}
 
 static void open_connection(struct connection *c)
 {
@@ -502,10 +254,15 @@ static void connected(struct connection *c)
     int error = 0;
     socklen_t length = sizeof error;
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &length);
-    if (error != 0)
+    if (error != 0) {
         lost(c, strerror(error));
-    else
-        introduce(c);
+    } else {
+        c->phase = PROVING;
+        c->full = false;
+        watch(c, EPOLL_CTL_MOD, EPOLLIN);
+        set.protocol->introduce(c);
+        flush(c);
+    }
 }
 
 /* A flooded listener may drop a connection; before it is proved that is only worth a count. */
@@ -538,78 +295,84 @@ static void open_more(void)
     }
 }
 
-static void echoed(struct connection *c)
+void proved(struct connection *c)
 {
     if (c->phase == PROVING)
         ready++;
-    else if (set.mode != IDLE) /* a worker woken at once says ECHO_REQ twice */
-        die("an ECHO_RES came without an ECHO_REQ");
+    else if (set.mode != IDLE) /* a worker woken at once asks twice */
+        die("an answer came that nobody asked for");
     c->phase = READY;
+}
+
+/* What a protocol reports of a job. */
+
+void submitted(struct connection *c, uint32_t index)
+{
+    ledger[index].time = now;
+    ledger[index].client = number_of(c);
+    c->unacked[(c->unacked_first + c->unacked_count++) % set.outstanding] = index;
+    c->outstanding++;
+}
+
+struct job *acknowledged(struct connection *c)
+{
+    if (c->unacked_count == 0)
+        die("an acknowledgement came without a submission");
+    struct job *job = &ledger[c->unacked[c->unacked_first]];
+    c->unacked_first = (c->unacked_first + 1) % set.outstanding;
+    c->unacked_count--;
+    job->acked = true;
+    count.acked++;
+    if (set.mode != FOREGROUND) {
+        job->time = now - job->time;
+        c->outstanding--;
+        mark(count.acked);
+    }
+    return job;
+}
+
+void assigned(struct connection *c)
+{
+    if (c->phase != READY && set.mode != IDLE)
+        die("a job was waiting before the run began");
+    count.run++;
+    if (set.mode == DRAIN)
+        mark(count.run);
+}
+
+static void submit_more(struct connection *c)
+{
+    while (c->outstanding < set.outstanding && count.submitted < set.jobs)
+        set.protocol->submit(c, count.submitted++);
 }
 
 /* The loop. */
 
-static char *incoming; /* shared: a connection's rest is copied to its start before each read */
-static size_t incoming_room = READ_ROOM;
+static char incoming[READ_ROOM]; /* shared: what a connection leaves of it is copied to its rest */
 
-static void refused(const char *body, size_t size)
+/* Have what arrived carried out, and keep the beginning of an answer. */
+static void cut(struct connection *c, const char *bytes, size_t length)
 {
-    const char *end = memchr(body, '\0', size);
-    die("the server answered ERROR %.*s", (int)(end == NULL ? size : (size_t)(end - body)), body);
-}
-
-static void carry_out(struct connection *c, uint32_t type, const char *body, size_t size)
-{
-    if (type == JOB_CREATED && c->role == CLIENT)
-        job_created(c, body, size);
-    else if (type == WORK_COMPLETE && c->role == CLIENT)
-        job_answered(c, body, size);
-    else if (type == JOB_ASSIGN_UNIQ && c->role == WORKER)
-        job_assigned(c, body, size);
-    else if (type == NO_JOB && c->role == WORKER)
-        fall_asleep(c);
-    else if (type == NOOP && c->role == WORKER)
-        woken(c);
-    else if (type == ECHO_RES)
-        echoed(c);
-    else if (type == ERROR)
-        refused(body, size);
-    else
-        die("a %s received a packet of type %" PRIu32, ROLES[c->role], type);
-}
-
-/* Carry out the whole packets among `length` bytes and keep what is left over. */
-static void cut(struct connection *c, size_t length)
-{
-    size_t at = 0;
-    while (length - at >= HEADER) {
-        const char *header = incoming + at;
-        size_t size = get32(header + 8);
-        if (memcmp(header, "\0RES", 4) != 0)
-            die("the server sent something that is not a packet");
-        if (size > set.size + 4096 && set.mode != IDLE)
-            die("the server sent a packet of %zu bytes", size);
-        if (length - at - HEADER < size) {
-            if (HEADER + size + READ_ROOM > incoming_room) {
-                incoming_room = HEADER + size + READ_ROOM;
-                incoming = grown(incoming, incoming_room);
-            }
-            break;
-        }
-        carry_out(c, get32(header + 4), header + HEADER, size);
-        at += HEADER + size;
+    size_t used = set.protocol->receive(c, bytes, length), left = length - used;
+    struct buffer *rest = &c->rest;
+    if (bytes == rest->bytes) {
+        memmove(rest->bytes, rest->bytes + used, left);
+        rest->length = left;
+    } else if (left > 0) {
+        memcpy(reserve(rest, left), bytes + used, left);
     }
-    c->rest.length = 0;
-    if (at < length)
-        memcpy(reserve(&c->rest, length - at), incoming + at, length - at);
 }
 
 static void receive(struct connection *c)
 {
-    size_t kept = c->rest.length;
-    if (kept > 0)
-        memcpy(incoming, c->rest.bytes, kept);
-    ssize_t got = recv(c->fd, incoming + kept, incoming_room - kept, 0);
+    struct buffer *rest = &c->rest;
+    size_t kept = rest->length;
+    char *at = incoming;
+    if (kept > 0) { /* the end of a large workload goes to its beginning at once */
+        at = reserve(rest, READ_ROOM);
+        rest->length = kept;
+    }
+    ssize_t got = recv(c->fd, at, READ_ROOM, 0);
     if (got < 0 && errno == EAGAIN)
         return;
     if (got <= 0) {
@@ -617,7 +380,7 @@ static void receive(struct connection *c)
         return;
     }
     now = clock_ns();
-    cut(c, kept + (size_t)got);
+    cut(c, at - kept, kept + (size_t)got);
     if (c->role == CLIENT && started != 0)
         submit_more(c);
     if (c->out.length > 0 && !c->full)
@@ -682,7 +445,7 @@ static void begin(void)
     for (uint32_t i = 0; i < total; i++) {
         struct connection *c = &connections[i];
         if (c->role == WORKER && set.mode == DRAIN)
-            grab(c);
+            set.protocol->grab(c);
         if (c->role == CLIENT)
             submit_more(c);
         flush(c);
@@ -808,7 +571,7 @@ static void hold(void)
 
 /* The command line. */
 
-enum kind { WHOLE, SECONDS, TEXT, UNIQUE };
+enum kind { WHOLE, SECONDS, TEXT, UNIQUE, PROTOCOL };
 
 static const struct {
     const char *name;
@@ -816,6 +579,7 @@ static const struct {
     void *value;
     const char *help;
 } OPTIONS[] = {
+    {"protocol", PROTOCOL, &set.protocol, "gearman or beanstalk (gearman)"},
     {"host", TEXT, &set.host, "the server's address (127.0.0.1)"},
     {"port", TEXT, &set.port, "and its port (4730)"},
     {"unix", TEXT, &set.path, "a unix socket instead"},
@@ -874,6 +638,13 @@ static bool distinct(const char *name, const char *text)
     return strcmp(text, "distinct") == 0;
 }
 
+static const struct protocol *protocol(const char *text)
+{
+    if (strcmp(text, GEARMAN.name) != 0 && strcmp(text, BEANSTALK.name) != 0)
+        die("--protocol is gearman or beanstalk, not %s", text);
+    return strcmp(text, GEARMAN.name) == 0 ? &GEARMAN : &BEANSTALK;
+}
+
 static void read_option(size_t i, const char *text)
 {
     const char *name = OPTIONS[i].name;
@@ -883,6 +654,8 @@ static void read_option(size_t i, const char *text)
         *(double *)OPTIONS[i].value = duration(name, text);
     else if (OPTIONS[i].kind == TEXT)
         *(const char **)OPTIONS[i].value = text;
+    else if (OPTIONS[i].kind == PROTOCOL)
+        *(const struct protocol **)OPTIONS[i].value = protocol(text);
     else
         *(bool *)OPTIONS[i].value = distinct(name, text);
 }
@@ -930,6 +703,8 @@ static void check_settings(void)
         die("--size is at least %d bytes and at most 1 GiB", NUMBER);
     if (set.outstanding == 0 || set.functions == 0)
         die("--outstanding and --functions are at least 1");
+    if (set.protocol == &BEANSTALK && (set.mode == FOREGROUND || set.unique || set.functions > 1))
+        die("beanstalk has no results, no unique keys and no functions");
     if (strlen(set.function) > MAX_NAME - 1 || *set.function == '\0')
         die("--function takes 1 to %d bytes", MAX_NAME - 1);
 }
@@ -964,7 +739,6 @@ static void prepare(void)
     if (total + 16 > files.rlim_cur)
         die("%" PRIu32 " connections need more open files: raise ulimit -n", total);
     epoll = epoll_create1(EPOLL_CLOEXEC);
-    incoming = grown(NULL, incoming_room);
     ledger = grown(NULL, (set.jobs + 1) * sizeof *ledger);
     make_pattern();
     connections = grown(NULL, total * sizeof *connections);

@@ -18,7 +18,9 @@ __all__ = ["Figures", "Load", "WrongResult", "compile_load"]
 
 Figures = dict[str, float]
 
-SOURCE = Path(__file__).with_name("load.c")
+HERE = Path(__file__).resolve().parent
+SOURCES = [HERE / name for name in ("load.c", "gearman.c", "beanstalk.c")]
+HEADER = HERE / "load.h"
 TIMEOUT = 300  # seconds for one run of the generator
 
 
@@ -27,14 +29,15 @@ class WrongResult(Exception):
 
 
 def compile_load(directory: Path) -> Path:
-    """Compile ``load.c`` into ``directory``, unless the program there is newer, and return it."""
+    """Compile the generator into ``directory``, unless it is there and newer, and return it."""
     program = directory / "load"
-    if program.exists() and program.stat().st_mtime >= SOURCE.stat().st_mtime:
+    changed = max(source.stat().st_mtime for source in [*SOURCES, HEADER])
+    if program.exists() and program.stat().st_mtime >= changed:
         return program
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise SystemExit("bench needs a C compiler for its load generator: install gcc")
-    command = [compiler, "-O2", "-Wall", "-Wextra", "-o", str(program), str(SOURCE)]
+    command = [compiler, "-O2", "-Wall", "-Wextra", "-o", str(program), *map(str, SOURCES)]
     subprocess.run(command, check=True)
     return program
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from textwrap import wrap
 
-from .classes import METRICS, Class, Contestant, Line
+from .kinds import METRICS, Class, Contestant, Line
 from .load import Figures
 
-__all__ = ["COLUMNS", "Measured", "Results", "Row", "rows", "say", "table"]
+__all__ = ["COLUMNS", "Measured", "Results", "Row", "breakdown", "rows", "say", "table"]
 
 # Of one class: the figures of every round, by contestant.
 Results = dict[Contestant, list[Figures]]
@@ -43,17 +43,31 @@ COLUMNS = ("figure", "ours", "peer", "times better", "goal", "")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, ready to print."""
+    """
+    One line of the table, ready to print.
 
+    Attributes:
+        line: What it shows.
+        times: How many times better we are, and in ``range`` by the single rounds.
+
+    """
+
+    line: Line
     figure: str
     ours: str
     peer: str
     ratio: str
     goal: str
     verdict: str
+    times: float | None = None
+    range: tuple[float, ...] = ()
 
     def cells(self) -> tuple[str, ...]:
         return (self.figure, self.ours, self.peer, self.ratio, self.goal, self.verdict)
+
+    @property
+    def missed(self) -> bool:
+        return self.verdict == "not reached"
 
 
 def rows(kind: Class, results: Results) -> list[Row]:
@@ -63,26 +77,67 @@ def rows(kind: Class, results: Results) -> list[Row]:
 
 def row(kind: Class, line: Line, results: Results) -> Row:
     metric = METRICS[line.metric]
-    against = line.against or kind.contestants[1]
-    ours = series(results, kind.contestants[0], line.metric)
-    peer = series(results, against, line.metric)
+    contestant = line.ours or kind.contestants[0]
+    ours = series(results, contestant, line.metric)
+    rival, peer = best(kind, line, results)
     pairs = zip(ours, peer, strict=False)
     ratios = [each for pair in pairs if (each := better(*pair, metric.more)) is not None]
     ratio = better(median(ours), median(peer), metric.more) if ours and peer else None
-    title = metric.title + (f" (peer: in {against.store})" if line.against else "")
     goal, met = judged(line, median(ours) if ours else None, ratio)
     return Row(
-        title,
+        line,
+        metric.title + who(line, rival),
         number(median(ours), metric.digits) if ours else "-",
         number(median(peer), metric.digits) if peer else "-",
         f"{ratio:.2f} ({min(ratios):.2f}-{max(ratios):.2f})" if ratio is not None else "",
         goal,
         "" if met is None else "reached" if met else "not reached",
+        ratio,
+        tuple(ratios),
     )
 
 
+def best(kind: Class, line: Line, results: Results) -> tuple[Contestant | None, list[float]]:
+    """The peer that a line compares with, and its figures; of several the best one."""
+    against = line.against or kind.contestants[1:2]
+    name = line.peer_metric or line.metric
+    found = [(each, figures) for each in against if (figures := series(results, each, name))]
+    if not found:
+        return (against[0] if against else None), []
+    better_end = max if METRICS[name].more else min
+    return better_end(found, key=lambda pair: median(pair[1]))
+
+
+def who(line: Line, rival: Contestant | None) -> str:
+    """Which contestants a line is about, where it is not the usual two."""
+    words = []
+    if line.ours:
+        words.append(f"ours: {line.ours.store}")
+    if line.against and rival:
+        name = "gearmand" if rival.side == "peer" else rival.side
+        words.append(f"peer: {name}" + ("" if rival.store == "redis" else f", {rival.store}"))
+    return f" ({'; '.join(words)})" if words else ""
+
+
 def series(results: Results, contestant: Contestant, metric: str) -> list[float]:
-    return [figures[metric] for figures in results.get(contestant, [])]
+    return [figures[metric] for figures in results.get(contestant, []) if metric in figures]
+
+
+def breakdown(measured: Measured) -> list[tuple[str, ...]]:
+    """Medians of every contestant, a heading first, where a class asks for them."""
+    kind = measured.kind
+    lines = [("", *(METRICS[name].title for name in kind.breakdown))]
+    for contestant in kind.contestants:
+        if contestant in measured.results:
+            cells = [cell(measured.results, contestant, name) for name in kind.breakdown]
+            side = "geartrain" if contestant.side == "ours" else contestant.side
+            lines.append((f"{side}, {contestant.store}", *cells))
+    return lines if kind.breakdown else []
+
+
+def cell(results: Results, contestant: Contestant, name: str) -> str:
+    values = series(results, contestant, name)
+    return number(median(values), METRICS[name].digits) if values else "-"
 
 
 def better(ours: float, peer: float, more: bool) -> float | None:
@@ -110,14 +165,20 @@ def table(measured: Measured) -> str:
     """The rows of a class in columns for the terminal."""
     kind = measured.kind
     lines = [COLUMNS, *(each.cells() for each in rows(kind, measured.results))]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
-    body = [aligned(line, widths) for line in lines]
     note = wrap(kind.note, 96, initial_indent="  ", subsequent_indent="  ")
-    return "\n".join([f"{kind.name}: {kind.title}", *body, *note, ""])
+    parts = [f"{kind.name}: {kind.title}", *columns(lines), *note, ""]
+    if more := breakdown(measured):
+        parts += [*columns(more), ""]
+    return "\n".join(parts)
+
+
+def columns(lines: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [aligned(line, widths) for line in lines]
 
 
 def aligned(cells: tuple[str, ...], widths: list[int]) -> str:
-    words = (0, len(cells) - 1)  # names and verdicts; numbers stand to the right
+    words = (0, COLUMNS.index(""))  # names and verdicts; numbers stand to the right
     padded = [
         cell.ljust(width) if i in words else cell.rjust(width)
         for i, (cell, width) in enumerate(zip(cells, widths, strict=True))

@@ -2,7 +2,7 @@
 Job servers as processes of their own: started, looked at from outside, stopped.
 
 Nothing here is specific to a measurement. Figures come from ``/proc``, never from the server, and
-the queue is counted over the text protocol that both servers speak.
+the queue is counted in the server's own words.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from types import TracebackType
 
 from .load import WrongResult
 
-__all__ = ["Server", "Setup", "program_path", "version"]
+__all__ = ["Server", "Setup", "free_port", "program_path", "version"]
 
-START_TIMEOUT = 15  # seconds until a server must accept
+START_TIMEOUT = 120  # seconds until a server must accept, with a million jobs on disk
+ANSWER_TIMEOUT = 60  # seconds for an answer to a line
 STOP_TIMEOUT = 15  # seconds until a server must be gone after SIGTERM
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -33,18 +34,30 @@ class Setup:
     A server as it is compared: a program with its default settings, and where its queue is kept.
 
     Attributes:
-        program: ``geartrain`` or ``gearmand``.
-        store: ``memory`` or ``sqlite``.
+        program: ``geartrain``, ``gearmand`` or ``beanstalkd``.
+        store: ``memory``, ``sqlite``, or for beanstalkd ``binlog``: written at once, on disk
+            within 50 ms by its default; and ``binlog -f 0``: on disk before the answer.
 
     """
 
     program: str
     store: str
 
+    @property
+    def protocol(self) -> str:
+        return "beanstalk" if self.program == "beanstalkd" else "gearman"
+
+    def database(self, directory: Path) -> Path:
+        return directory / "queue.db"
+
     def command(self, port: int, directory: Path) -> list[str]:
         """The command that serves on ``port`` of 127.0.0.1, with its files in ``directory``."""
         path = program_path(self.program)
-        database = directory / "queue.db"
+        database = self.database(directory)
+        if self.program == "beanstalkd":
+            binlog = [] if self.store == "memory" else ["-b", str(directory)]
+            always = ["-f", "0"] if self.store.endswith("-f 0") else []
+            return [path, "-l", "127.0.0.1", "-p", str(port), *binlog, *always]
         if self.program == "geartrain":
             url = "memory:" if self.store == "memory" else f"sqlite:///{database}"
             return [path, "serve", "--listen", f"127.0.0.1:{port}", "--store", url]
@@ -80,7 +93,7 @@ def is_venv(folder: Path) -> bool:
 
 def version(program: str) -> str:
     """What the installed program says of its version, on one line."""
-    argument = "version" if program == "geartrain" else "--version"
+    argument = {"geartrain": "version", "beanstalkd": "-v"}.get(program, "--version")
     try:
         done = subprocess.run(
             [program_path(program), argument], capture_output=True, text=True, timeout=20
@@ -104,7 +117,8 @@ class Server:
     Args:
         setup: What to start.
         directory: An empty folder for its database, log and pid file.
-        traced: Count its fsync and fdatasync calls with strace.
+        under: ``strace`` to count its fsync and fdatasync calls, ``callgrind`` to count its
+            instructions; both slow it down.
 
     Attributes:
         port: Where it listens on 127.0.0.1.
@@ -112,10 +126,10 @@ class Server:
 
     """
 
-    def __init__(self, setup: Setup, directory: Path, traced: bool = False) -> None:
+    def __init__(self, setup: Setup, directory: Path, under: str = "") -> None:
         self.setup = setup
         self.directory = directory
-        self.traced = traced
+        self.under = under
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -125,10 +139,17 @@ class Server:
         return self.process.pid
 
     def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the process, with the database it had before, and wait until it answers."""
         command = self.setup.command(self.port, self.directory)
-        if self.traced:
+        if self.under == "strace":
             command = [*self.tracer(), *command]
-        with open(self.directory / "output", "wb") as output:
+        elif self.under == "callgrind":
+            command = [*self.counter(), *command]
+        with open(self.directory / "output", "ab") as output:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.directory
             )
@@ -137,7 +158,6 @@ class Server:
         except BaseException:
             self.stop()
             raise
-        return self
 
     def __exit__(
         self,
@@ -154,11 +174,17 @@ class Server:
         traced = "trace=fsync,fdatasync"
         return ["strace", "-D", "-f", "--seccomp-bpf", "-c", "-e", traced, "-o", summary]
 
+    def counter(self) -> list[str]:
+        return [
+            *("valgrind", "--quiet", "--tool=callgrind"),
+            f"--callgrind-out-file={self.directory}/callgrind.out.%p",
+        ]
+
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
             try:
-                self.ask("version")
+                self.ask("list-tube-used" if self.setup.protocol == "beanstalk" else "version")
                 return
             except OSError:
                 pass
@@ -174,25 +200,35 @@ class Server:
 
     def ask(self, line: str) -> list[str]:
         """Send a line of the text protocol and return the lines of the answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=START_TIMEOUT) as peer:
-            peer.sendall(f"{line}\n".encode())
+        with socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_TIMEOUT) as peer:
+            peer.sendall(f"{line}\r\n".encode())
             with peer.makefile("r", encoding="utf-8") as answer:
                 first = answer.readline()
                 if not first:
                     raise ConnectionError("closed without an answer")
+                if line == "stats":  # OK, the number of bytes, and so many of YAML
+                    return answer.read(int(first.split()[1])).splitlines()
                 if line != "status":
                     return [first.rstrip()]
                 rest = iter([first, *iter(answer.readline, ".\n")] if first != ".\n" else [])
                 return [each.rstrip("\n") for each in rest]
 
     def queued(self) -> int:
-        """How many jobs the server holds, queued or running, by its ``status``."""
+        """How many jobs the server holds, queued or running, by its own count."""
+        if self.setup.protocol == "beanstalk":
+            counts = dict(line.split(": ") for line in self.ask("stats") if ": " in line)
+            return sum(int(counts[f"current-jobs-{state}"]) for state in ("ready", "reserved"))
         return sum(int(line.split("\t")[1]) for line in self.ask("status"))
 
     def rss(self) -> int:
         """Resident memory in bytes."""
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * PAGE
+
+    def peak_rss(self) -> int:
+        """The most resident memory so far, in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
 
     def cpu(self) -> float:
         """CPU time so far in seconds, user and system, all threads."""
@@ -216,6 +252,30 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def kill(self) -> None:
+        """End the process as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def start_counting(self) -> None:
+        """Forget the instructions counted so far, under callgrind."""
+        self.control_callgrind("-z")
+
+    def instructions(self) -> int:
+        """Instructions in user space since ``start_counting``, all threads."""
+        before = set(self.directory.glob("callgrind.out.*"))
+        self.control_callgrind("-d")
+        (dump,) = set(self.directory.glob("callgrind.out.*")) - before
+        lines = dump.read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("totals:"))
+
+    def control_callgrind(self, option: str) -> None:
+        command = ["callgrind_control", option, str(self.pid)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_TIMEOUT)
+        if done.returncode != 0 or "OK" not in done.stdout:
+            raise WrongResult(f"callgrind_control: {done.stdout} {done.stderr}".strip())
 
     def syncs(self) -> int:
         """The fsync and fdatasync calls of a traced server that has stopped."""
