@@ -36,9 +36,12 @@ serve: install ## Run a job server on 127.0.0.1:4730; background jobs are kept i
 	@$(BIN)/geartrain serve
 
 .PHONY: bench
-bench: .venv/.developer ## Measure the job server beside gearmand; writes docs/benchmarks.md.
-	@bash tests/services/install.sh
+bench: .venv/.installed ## Measure the job server beside its peers; writes docs/benchmarks.md.
 	@$(BIN)/python -m bench
+
+.PHONY: profile
+profile: .venv/.installed ## See where the server's time goes in a class: make profile CLASS=drain.
+	@$(BIN)/python -m bench.profile $(CLASS)
 
 ##@ Develop
 

@@ -11,11 +11,13 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import python_queues
 from .classes import CLASSES
 from .findings import Findings
+from .install import install_programs
 from .instructions import count_instructions
 from .kinds import Class, Contestant, Run
 from .load import Figures, Load, WrongResult, compile_load
@@ -33,37 +35,35 @@ DOCS = HERE.parent / "docs"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add = parser.add_argument
-    names = [kind.name for kind in CLASSES]
+    add("classes", nargs="*", type=class_named, metavar="CLASS",
+        help="measure these only, and print; without any, all, and write the page")  # fmt: skip
     add("--list", action="store_true", help="name the classes and stop")
-    add("--class", dest="classes", action="append", choices=names, metavar="NAME", default=[],
-        help="measure this class only (may be given several times)")  # fmt: skip
     add("--rounds", type=int, help="rounds of each class (3; 1 with --quick)")
     add("--quick", action="store_true", help="a tenth of the jobs, to see that everything runs")
     add("--ours", choices=["geartrain", "gearmand"], default="geartrain",
         help="gearmand here compares the peer with itself, which shows the noise")  # fmt: skip
     add("--page", type=Path, metavar="FOLDER",
-        help="write page and plot there (a whole run writes them to docs)")  # fmt: skip
-    add("--render", type=Path, metavar="FILE",
+        help="write page and plot there (a whole run, not quick, writes them to docs)")  # fmt: skip
+    add("--render", type=Path, metavar="FILE", nargs="?", const=BUILD / "results.json",
         help="measure nothing: write the page from what an earlier run kept")  # fmt: skip
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)
     return options
 
 
+def class_named(name: str) -> Class:
+    for kind in CLASSES:
+        if kind.name == name:
+            return kind
+    raise argparse.ArgumentTypeError(f"no class {name}: see --list")
+
+
 def programs(ours: str) -> dict[str, str]:
     """The installed programs by side. Without a peer our figures are still worth having."""
     if not program_path(ours):
         raise SystemExit(f"{ours} is not installed: run `make install` first")
-    sides = {"ours": ours}
-    for side, program, package in (
-        ("peer", "gearmand", "gearman-job-server"),
-        ("beanstalkd", "beanstalkd", "beanstalkd"),
-    ):
-        if program_path(program):
-            sides[side] = program
-        else:
-            say(f"{program} is not installed (Debian: apt install {package}): no ratios.")
-    return sides
+    sides = {"ours": ours, "peer": "gearmand", "beanstalkd": "beanstalkd"}
+    return {side: program for side, program in sides.items() if program_path(program)}
 
 
 class Bench:
@@ -77,13 +77,14 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         BUILD.mkdir(exist_ok=True)
+        install_programs()
         self.options = options
         self.generator = compile_load(BUILD)
         sides = programs(options.ours)
         self.found = Findings(sides, options.rounds, facts(sorted(set(sides.values())), BUILD))
         self.queues = ""  # why Python's task queues can't be measured
 
-    def run(self, kinds: list[Class]) -> None:
+    def run(self, kinds: Sequence[Class]) -> None:
         for kind in kinds:
             if missing := self.missing(kind):
                 self.skip(f"{kind.name}: {missing}.")
@@ -98,7 +99,7 @@ class Bench:
             return f"it needs {kind.needs}"
         if kind.measure is None and self.options.ours != "geartrain":
             return "it has no gearmand"
-        if kind.measure is None and (problem := python_queues.install(BUILD)):
+        if kind.measure is None and (problem := python_queues.install()):
             say(f"{kind.name}: {problem}: no ratios.")
             self.queues = problem
         return ""
@@ -128,7 +129,7 @@ class Bench:
         with tempfile.TemporaryDirectory(dir=BUILD, prefix="run-") as name:
             folder, quick = Path(name), self.options.quick
             if kind.measure is None:
-                return python_queues.measure_queue(contestant, BUILD, folder, quick)
+                return python_queues.measure_queue(contestant, folder, quick)
             setup = Setup(self.found.programs[contestant.side], contestant.store)
             server = Server(setup, folder, kind.needs)
             with server:
@@ -190,9 +191,8 @@ def main() -> int:
     begun = time.monotonic()
     whole = not options.quick and not options.classes and options.ours == "geartrain"
     bench = Bench(options)
-    kinds = [kind for kind in CLASSES if not options.classes or kind.name in options.classes]
     try:
-        bench.run(kinds)
+        bench.run(options.classes or CLASSES)
         if options.page or whole:
             bench.count()
             bench.look_into_missed()

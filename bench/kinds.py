@@ -45,8 +45,9 @@ class Run:
     quick: bool
 
     def jobs(self, amount: int, slow: int | None = None) -> int:
-        """How many jobs to run: ``slow`` of them if gearmand would need minutes for ``amount``."""
-        if slow is not None and self.server.setup.program == "gearmand":
+        """How many jobs to run: ``slow`` of them where ``amount`` would take minutes."""
+        setup = self.server.setup
+        if slow is not None and (setup.program == "gearmand" or setup.store == "binlog -f 0"):
             amount = slow
         return max(amount // 10, 100) if self.quick else amount
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .classes import CLASSES
+from .install import install_programs
 from .kinds import Class, Run
 from .load import Load, WrongResult, compile_load
 from .servers import Server, Setup, program_path
@@ -31,6 +32,7 @@ BUILD = Path(__file__).resolve().parent / "build"
 # Samples per second of CPU time; a prime number, so as not to beat with timers.
 FREQUENCY = 997
 START_TIMEOUT = 10  # seconds until perf must be sampling
+MOST_SYMBOLS = 25  # in print
 MISSING = "make profile needs perf: apt install linux-perf (Ubuntu: linux-tools-generic)"
 
 # Percent of the server's CPU time, and of what.
@@ -86,20 +88,25 @@ def sampling(pid: int, samples: Path) -> Iterator[None]:
 
 
 def shares(samples: Path, by: str) -> list[Share]:
-    """What perf reports, as percent and name, from one percent on."""
+    """What perf reports, as percent and name, from one percent on; ``by`` are its columns."""
     done = subprocess.run(
         ["perf", "report", "-q", "-i", str(samples), "--no-children", "-t", "|", "--sort", by],
         capture_output=True,
         text=True,
     )
-    lines = (line.split("|") for line in done.stdout.splitlines() if "%|" in line)
-    found = [(float(first.strip(" %")), " ".join(rest)) for first, *rest in lines]
-    return [(percent, " ".join(name.split())) for percent, name in found if percent >= 1]
+    fields = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines()]
+    # The sorted columns follow the share; newer versions of perf add more of their own.
+    found = [
+        (float(share.rstrip(" %")), " ".join(names[: by.count(",") + 1]))
+        for share, *names in fields
+        if share.endswith("%")
+    ]
+    return [(percent, name) for percent, name in found if percent >= 1]
 
 
 def text(found: Profile) -> str:
-    parts = ["by shared object", *lines(found.objects), "", "by symbol", *lines(found.symbols)]
-    return "\n".join(parts)
+    objects, symbols = lines(found.objects), lines(found.symbols[:MOST_SYMBOLS])
+    return "\n".join(["by shared object", *objects, "", "by symbol", *symbols])
 
 
 def lines(found: list[Share]) -> list[str]:
@@ -109,10 +116,11 @@ def lines(found: list[Share]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
     names = [kind.name for kind in CLASSES if kind.measure]
-    parser.add_argument("--class", dest="name", choices=names, default="both", metavar="NAME",
+    parser.add_argument("name", nargs="?", choices=names, default="both", metavar="CLASS",
         help="the class (both); `python -m bench --list` names them")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a tenth of the jobs")
     options = parser.parse_args()
+    install_programs()
     if not can_profile():
         sys.stderr.write(f"{MISSING}\n")
         return 1

@@ -4,7 +4,7 @@ Python's task queues beside geartrain's own client and worker.
 All run the same no-op task (``bench/queues``): one process enqueues, then one worker process
 executes. The others get a Redis of their own without persistence, hiredis, quiet logs, and the
 fastest of the settings of one worker process that were tried. They live in a virtual environment
-under ``bench/build``, in pinned versions.
+of their own, ``.cache/bench``, in pinned versions.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from pathlib import Path
 from .kinds import Class, Contestant, Line
 from .load import Figures, WrongResult
 from .queues.enqueueing import WARM_UP
+from .report import say
 from .servers import Server, Setup, free_port, program_path
 
 __all__ = ["PYTHON_QUEUES", "QUEUES", "install", "measure_queue", "versions"]
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = Path(__file__).resolve().parent / "queues" / "requirements.txt"
+ENVIRONMENT = ROOT / ".cache" / "bench"
 TIMEOUT = 120  # seconds for one process
 MODULE = "bench.queues."
 
@@ -116,21 +118,17 @@ PYTHON_QUEUES = Class(
 # The virtual environment.
 
 
-def environment(build: Path) -> Path:
-    return build / "queues"
-
-
-def install(build: Path) -> str:
+def install() -> str:
     """Make the virtual environment unless it is there; returns why it can't be, or nothing."""
     if shutil.which("redis-server") is None:
         return "redis-server is not installed (Debian: apt install redis-server)"
-    folder = environment(build)
-    stamp = folder / "installed.txt"
+    stamp = ENVIRONMENT / "installed.txt"
     if stamp.exists() and stamp.read_text() == REQUIREMENTS.read_text():
         return ""
-    shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "-q", "--disable-pip-version-check"]
+    say(f"installing Python's task queues in {ENVIRONMENT}")
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
+    python = str(ENVIRONMENT / "bin" / "python")
+    pip = [python, "-m", "pip", "-q", "--disable-pip-version-check"]
     done = subprocess.run(
         [*pip, "install", "-r", str(REQUIREMENTS)], capture_output=True, text=True
     )
@@ -149,16 +147,14 @@ def versions() -> str:
 # A measurement.
 
 
-def measure_queue(
-    contestant: Contestant, build: Path, folder: Path, quick: bool
-) -> tuple[Figures, list[str]]:
+def measure_queue(contestant: Contestant, folder: Path, quick: bool) -> tuple[Figures, list[str]]:
     """Enqueue and execute in every way that a contestant has: the figures, and what was run."""
     if contestant.side == "ours":
         return measure_ours(contestant, folder, quick)
     queue = QUEUES[contestant.side]
     figures: Figures = {}
     with redis(folder) as broker:
-        programs = environment(build) / "bin"
+        programs = ENVIRONMENT / "bin"
         trial = Trial(str(programs / "python"), f"{contestant.side}_tasks", broker, folder)
         program, *words = queue.worker
         worker = [str(programs / program), *(word.format(broker=broker) for word in words)]
