@@ -18,6 +18,7 @@ from setuptools import setup
 COMPILED = [
     *sorted(glob.glob("src/geartrain/wire/*.py")),
     *sorted(glob.glob("src/geartrain/broker/*.py")),
+    "src/geartrain/store/batch.py",
     "src/geartrain/server/exchange.py",
     "src/geartrain/server/http_peer.py",
     "src/geartrain/server/replies.py",

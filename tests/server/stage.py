@@ -72,12 +72,12 @@ class Stage:
 
     def commit(self) -> None:
         """Let the store keep what it was given."""
-        jobs, self.exchange.adds = self.exchange.adds, []
+        jobs = self.exchange.take_batch().adds
         self.exchange.persisted(self.now, jobs)
 
     def refuse(self, reason: bytes) -> None:
         """Let the store fail with what it was given."""
-        jobs, self.exchange.adds = self.exchange.adds, []
+        jobs = self.exchange.take_batch().adds
         self.exchange.persist_failed(self.now, jobs, reason)
 
     def is_closing(self, session: int) -> bool:

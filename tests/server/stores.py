@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from geartrain.broker.job import Job
+from geartrain.store.batch import Batch, Coalesced
 from geartrain.store.queue_store import Damaged
 from tests.server.peer import DEADLINE
 
@@ -33,6 +34,7 @@ class ToldStore:
     def __init__(self) -> None:
         self.rows: dict[int, int] = {}
         self.jobs: dict[int, Job] = {}
+        self.epochs: dict[int, int] = {}
         self.commits: list[tuple[list[int], list[int], list[int]]] = []
         self.failure: Exception | None = None
         self.plan: list[Exception | None] = []
@@ -55,30 +57,30 @@ class ToldStore:
                 old.unique,
                 old.workload,
                 old.priority,
-                old.epoch,
+                self.epochs.get(number, old.epoch),
                 old.reducer,
                 old.submitted,
                 self.rows[number],
             )
 
-    def commit(
-        self, adds: Sequence[Job], updates: Sequence[tuple[int, int]], dones: Sequence[int]
-    ) -> None:
+    def commit(self, batch: Batch) -> Sequence[Coalesced]:
         self.arrived.release()
         assert self.open_gate.wait(DEADLINE)
         failure = self.plan.pop(0) if self.plan else self.failure
         if failure is not None:
             raise failure
-        for job in adds:
+        for job in batch.adds:
             self.rows.setdefault(job.number, job.attempts)
             self.jobs[job.number] = job
-        for number, attempts in updates:
+        for number, attempts, epoch in batch.updates:
             if number in self.rows:
                 self.rows[number] = attempts
-        for number in dones:
+                self.epochs[number] = epoch
+        for number in batch.dones:
             self.rows.pop(number, None)
-        added = [job.number for job in adds]
-        self.commits.append((added, [number for number, _ in updates], list(dones)))
+        added = [job.number for job in batch.adds]
+        self.commits.append((added, [number for number, _, _ in batch.updates], batch.dones))
+        return ()
 
     def close(self) -> None:
         self.open_gate.set()

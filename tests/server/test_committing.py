@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from geartrain.errors import StoreUnavailable
 from geartrain.server import committer
+from geartrain.store.batch import Batch, Coalesced
+from geartrain.store.queue_store import QueueStore
 from tests.server.peer import (
     CAN_DO,
+    DEADLINE,
     ERROR,
     GRAB_JOB,
     JOB_CREATED,
@@ -175,11 +178,11 @@ def slow_down(store: ToldStore, seconds: float) -> None:
     """Let each commit take so long."""
     commit = store.commit
 
-    def slow_commit(*args: object) -> None:
+    def slow_commit(batch: Batch) -> Sequence[Coalesced]:
         threading.Event().wait(seconds)
-        commit(*args)  # type: ignore[arg-type]
+        return commit(batch)
 
-    store.commit = slow_commit  # type: ignore[assignment]
+    store.commit = slow_commit  # type: ignore[method-assign]
 
 
 def test_a_store_that_has_much_to_do_is_not_one_that_hangs(
@@ -236,7 +239,7 @@ def test_a_job_done_before_its_batch_began_is_forgotten(
     producer.send_bytes(request(SUBMIT_JOB_BG, b"g", b"", b"") * 3)
     producer.send(SUBMIT_JOB_BG, b"f", b"key", b"")
     store.wait_for_commit()
-    adds = server.server.committer.adds
+    adds = server.server.committer.coming.adds
     eventually(lambda: len(adds) == 3, "the others wait")
     client.send(WORK_COMPLETE, handle, b"done")
     client.expect(WORK_COMPLETE, handle, b"done")
@@ -446,6 +449,64 @@ def test_a_job_joined_again_after_a_refusal_is_kept(
     assert producer.submit(SUBMIT_JOB_BG, b"f", b"key") == handle
     eventually(lambda: not impatient.server.committer.owes(), "nothing is owed any more")
     assert handles_of(store) == {handle}
+
+
+# Questions.
+
+
+def test_the_store_is_asked_on_its_own_thread_after_what_waits(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    peer = server.peer()
+    store.open_gate.clear()
+    peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    store.wait_for_commit()
+
+    def question(asked: QueueStore) -> tuple[str, int]:
+        assert asked is store
+        return threading.current_thread().name, len(store.rows)
+
+    answer = server.server.committer.ask(question)
+    assert not answer.done()
+    store.open_gate.set()
+    assert answer.result(DEADLINE) == ("geartrain-store", 1)
+
+
+@pytest.mark.parametrize("error", [FULL, ValueError("not foreseen")])
+def test_a_question_that_fails_disturbs_nobody(
+    server: ThreadServer, store: ToldStore, error: Exception
+) -> None:
+    def question(asked: QueueStore) -> None:
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        server.server.committer.ask(question).result(DEADLINE)
+    assert server.peer().submit(SUBMIT_JOB_BG, b"f")
+
+
+def test_a_question_nobody_waits_for_is_not_put(server: ThreadServer, store: ToldStore) -> None:
+    store.open_gate.clear()
+    peer = server.peer()
+    peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    store.wait_for_commit()
+    asked: list[QueueStore] = []
+    assert server.server.committer.ask(asked.append).cancel()
+    store.open_gate.set()
+    assert server.server.committer.ask(len_of_jobs).result(DEADLINE) == 1
+    assert not asked
+
+
+def len_of_jobs(store: QueueStore) -> int:
+    return len(list(store.replay()))
+
+
+def test_a_server_that_has_ended_answers_no_question(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    asked = server.server.committer
+    server.stop()
+    with pytest.raises(StoreUnavailable, match="the server stops"):
+        asked.ask(len_of_jobs).result(DEADLINE)
 
 
 # After a crash.

@@ -99,8 +99,7 @@ def test_all_answers_come_in_the_order_of_the_requests(stage: Stage) -> None:
 
 def test_two_commits_release_the_answers_one_after_the_other(stage: Stage) -> None:
     stage.say(CLIENT, request(SUBMIT_JOB_BG, b"f", b"", b"x"), request(ECHO_REQ, b"1"))
-    first = stage.exchange.adds
-    stage.exchange.adds = []
+    first = stage.exchange.take_batch().adds
     stage.say(CLIENT, request(SUBMIT_JOB_BG, b"f", b"", b"y"), request(ECHO_REQ, b"2"))
     stage.exchange.persisted(stage.now, first)
     assert stage.hear(CLIENT) == CREATED + response(ECHO_RES, b"1")
@@ -134,20 +133,20 @@ def test_a_result_comes_behind_the_acknowledgement_of_a_later_submission(stage: 
 def test_what_is_done_goes_to_the_store_with_the_next_commit(stage: Stage) -> None:
     stage.say(WORKER, request(CAN_DO, b"f"))
     stage.say(CLIENT, request(SUBMIT_JOB_BG, b"f", b"", b"x"))
-    [job] = stage.exchange.adds
+    [job] = stage.exchange.batch.adds
     stage.commit()
     stage.say(WORKER, request(GRAB_JOB), request(WORK_COMPLETE, b"H:lap:1", b""))
-    assert stage.exchange.dones == [job.number]
+    assert stage.exchange.batch.dones == [job.number]
 
 
 def test_an_attempt_goes_to_the_store(stage: Stage) -> None:
     stage.say(WORKER, request(CAN_DO, b"f"))
     stage.say(CLIENT, request(SUBMIT_JOB_BG, b"f", b"", b"x"))
-    [job] = stage.exchange.adds
+    [job] = stage.exchange.batch.adds
     stage.commit()
     stage.say(WORKER, request(GRAB_JOB))
     stage.leave(WORKER)
-    assert stage.exchange.updates == [(job.number, 1)]
+    assert stage.exchange.batch.updates == [(job.number, 1, 0)]
 
 
 # The order of jobs.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import sys
 
+from geartrain.store.batch import Batch
 from geartrain.store.sqlite import SqliteStore
 from tests.store.samples import make_job
 
@@ -29,7 +30,7 @@ def main(path: str, seed: str) -> None:
         number += count
         sys.stdout.write(f"trying {adds[0].number} {count}\n")
         sys.stdout.flush()
-        store.commit(adds, [(n, 1) for n in before[:2]], dones)
+        store.commit(Batch(adds, [(n, 1, 0) for n in before[:2]], dones))
         sys.stdout.write(f"committed {adds[0].number} {count}\n")
         sys.stdout.flush()
         before = [job.number for job in adds]

@@ -11,6 +11,7 @@ import pytest
 
 from geartrain.broker.job import Job
 from geartrain.errors import UsageError
+from geartrain.store.batch import Batch
 from geartrain.store.rows import row_of
 from geartrain.store.sqlite import SqliteStore
 from tests.acceptance.connection import JOB_CREATED, Connection
@@ -88,7 +89,7 @@ def test_file_of_a_real_gearmand_is_taken_over(sqlite: MakeStore, left_by_gearma
 def test_import_happens_once(sqlite: MakeStore, left_by_gearmand: Path) -> None:
     store = sqlite()
     store.open()
-    store.commit([], [], [row[0] for row in rows(store.replay())[:2]])  # type: ignore[misc]
+    store.commit(Batch(dones=[row[0] for row in rows(store.replay())[:2]]))  # type: ignore[misc]
     store.close()
     again = sqlite()
     again.open()
@@ -110,7 +111,7 @@ def test_script_that_counts_gearmands_rows_goes_on_working(
 ) -> None:
     store = sqlite()
     generation = store.open()
-    store.commit(make_jobs(2, generation << 40 | 1), [], [])
+    store.commit(Batch(make_jobs(2, generation << 40 | 1)))
     with closing(sqlite3.connect(left_by_gearmand)) as other:
         assert other.execute("SELECT count(*) FROM gearman_queue").fetchone() == (8,)
         by_name = "SELECT count(*) FROM gearman_queue WHERE function_name = 'resize'"
@@ -256,7 +257,7 @@ def test_view_shows_hostile_names_to_who_asks_for_bytes(sqlite: MakeStore, path:
     store = sqlite()
     store.open()
     job = make_job(FIRST + 1, function=b"\xff\0", unique=b"' --", workload=b"\0", epoch=5)
-    store.commit([job], [], [])
+    store.commit(Batch([job]))
     with closing(sqlite3.connect(path)) as other:
         other.text_factory = bytes
         assert other.execute("SELECT * FROM gearman_queue").fetchall() == [
@@ -284,7 +285,7 @@ def test_something_else_of_the_name_is_not_touched(sqlite: MakeStore, path: Path
 def test_view_of_an_earlier_release_is_replaced(sqlite: MakeStore, path: Path) -> None:
     store = sqlite()
     store.open()
-    store.commit([make_job(FIRST + 1)], [], [])
+    store.commit(Batch([make_job(FIRST + 1)]))
     store.close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP VIEW gearman_queue")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from geartrain.errors import StoreDamaged, UsageError
+from geartrain.store.batch import Batch
 from geartrain.store.sqlite import SqliteStore
 from tests.store.samples import FIRST, make_job, make_jobs, numbers
 
@@ -33,10 +34,10 @@ def crashed(sqlite: MakeStore, path: Path, tmp_path: Path) -> Path:
     """A store that died with 30 jobs in its file and 40 more in its log, a commit each."""
     store = sqlite()
     store.open()
-    store.commit(make_jobs(CHECKPOINTED), [], [])
+    store.commit(Batch(make_jobs(CHECKPOINTED)))
     store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
     for number in range(FIRST + 1 + CHECKPOINTED, FIRST + 1 + CHECKPOINTED + LATER):
-        store.commit([make_job(number)], [], [])
+        store.commit(Batch([make_job(number)]))
     return copy_while_open(path, tmp_path / "crashed.db")
 
 
@@ -85,7 +86,7 @@ def test_new_store_survives_the_loss_of_its_log(sqlite: MakeStore, path: Path) -
     """The tables and the generation are in the file before the first job is accepted."""
     store = sqlite()
     assert store.open() == 1
-    store.commit(make_jobs(3), [], [])
+    store.commit(Batch(make_jobs(3)))
     store._lock.release()
     alone = Path(shutil.copy(path, f"{path}.alone"))
     with closing(SqliteStore(str(alone), handle_prefix=b"H:x")) as again:
@@ -98,7 +99,7 @@ def closed(sqlite: MakeStore, path: Path) -> Path:
     """A store that was closed with 3,000 jobs in its file, without a log."""
     store = sqlite()
     store.open()
-    store.commit(make_jobs(3000, workload=b"x" * 100), [], [])
+    store.commit(Batch(make_jobs(3000, workload=b"x" * 100)))
     store.close()
     return path
 

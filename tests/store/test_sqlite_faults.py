@@ -19,6 +19,7 @@ import pytest
 from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged, StoreUnavailable, UsageError
 from geartrain.store import sqlite as module
+from geartrain.store.batch import Batch
 from geartrain.store.sqlite import SqliteStore
 from tests.store.samples import FIRST, make_job, make_jobs, numbers
 
@@ -59,9 +60,9 @@ def test_commit_on_a_locked_database_is_refused_within_a_second(
         other.execute(f"BEGIN {kind}")
         for n in range(3):
             with within(1), pytest.raises(StoreUnavailable, match="is locked by another program"):
-                store.commit(make_jobs(20, FIRST + 100 * n), [], [])
+                store.commit(Batch(make_jobs(20, FIRST + 100 * n)))
         other.execute("ROLLBACK")
-    store.commit([make_job(FIRST + 1)], [], [])
+    store.commit(Batch([make_job(FIRST + 1)]))
     assert numbers(store) == [FIRST + 1]
 
 
@@ -73,7 +74,7 @@ def test_single_statement_on_a_locked_database_is_refused_too(
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with within(1), pytest.raises(StoreUnavailable, match="locked"):
-            store.commit([make_job(FIRST + 1)], [], [])
+            store.commit(Batch([make_job(FIRST + 1)]))
         other.execute("ROLLBACK")
     assert numbers(store) == []
 
@@ -85,7 +86,7 @@ def test_commit_waits_for_a_short_lock(sqlite: MakeStore, path: Path) -> None:
         other.execute("BEGIN IMMEDIATE")
         timer = threading.Timer(0.1, other.execute, ("COMMIT",))
         timer.start()
-        store.commit([make_job(FIRST + 1)], [], [])
+        store.commit(Batch([make_job(FIRST + 1)]))
         timer.join()
     assert numbers(store) == [FIRST + 1]
 
@@ -104,11 +105,11 @@ def test_start_on_a_locked_database_is_refused_within_a_second(
 def test_reader_disturbs_nobody(sqlite: MakeStore, path: Path) -> None:
     store = sqlite()
     store.open()
-    store.commit(make_jobs(3), [], [])
+    store.commit(Batch(make_jobs(3)))
     with closing(sqlite3.connect(path)) as other:
         cursor = other.execute("SELECT * FROM gearman_queue")
         cursor.fetchone()
-        store.commit(make_jobs(300, FIRST + 10), [], [FIRST + 1])
+        store.commit(Batch(make_jobs(300, FIRST + 10), dones=[FIRST + 1]))
     assert len(numbers(store)) == 302
 
 
@@ -118,12 +119,12 @@ def test_reader_disturbs_nobody(sqlite: MakeStore, path: Path) -> None:
 def test_full_disk_refuses_and_heals(sqlite: MakeStore, path: Path) -> None:
     store = sqlite()
     store.open()
-    store.commit([make_job(FIRST + 1)], [], [])
+    store.commit(Batch([make_job(FIRST + 1)]))
     for n in range(3):
         jobs = make_jobs(100, FIRST + 1000 + n * 1000)
         with full_disk(path), within(1), pytest.raises(StoreUnavailable, match="can't be written"):
-            store.commit(jobs, [], [FIRST + 1])
-        store.commit([make_job(FIRST + 2 + n)], [], [])
+            store.commit(Batch(jobs, dones=[FIRST + 1]))
+        store.commit(Batch([make_job(FIRST + 2 + n)]))
     assert numbers(store) == [FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 4]
 
 
@@ -133,10 +134,10 @@ def test_disk_that_fills_up_in_the_middle_of_a_commit(sqlite: MakeStore, path: P
     store.open()
     for n in range(20):
         jobs = make_jobs(40, FIRST + 1000 * n, workload=b"x" * 3000)
-        store.commit([make_job(FIRST + 1000 * n + 500)], [], numbers(store))
+        store.commit(Batch([make_job(FIRST + 1000 * n + 500)], dones=numbers(store)))
         with full_disk(path, room=7001 * n):
             try:
-                store.commit(jobs, [], [FIRST + 1000 * n + 500])
+                store.commit(Batch(jobs, dones=[FIRST + 1000 * n + 500]))
                 expected = [job.number for job in jobs]
             except StoreUnavailable:
                 expected = [FIRST + 1000 * n + 500]
@@ -148,9 +149,9 @@ def test_database_that_reached_its_size_is_full(sqlite: MakeStore) -> None:
     store.open()
     store._connection.execute("PRAGMA max_page_count = 30")  # type: ignore[union-attr]
     with pytest.raises(StoreUnavailable, match="database or disk is full"):
-        store.commit(make_jobs(100, workload=b"x" * 2000), [], [])
+        store.commit(Batch(make_jobs(100, workload=b"x" * 2000)))
     # The limit was the connection's, and a failure ends the connection.
-    store.commit(make_jobs(100, workload=b"x" * 2000), [], [])
+    store.commit(Batch(make_jobs(100, workload=b"x" * 2000)))
     assert len(numbers(store)) == 100
 
 
@@ -167,7 +168,7 @@ def test_full_file_system(tmp_path: Path) -> None:
 
         def fill() -> None:
             for n in range(1000):
-                store.commit(make_jobs(8, FIRST + 10 * n, workload=b"x" * 5000), [], [])
+                store.commit(Batch(make_jobs(8, FIRST + 10 * n, workload=b"x" * 5000)))
                 kept.extend(range(FIRST + 10 * n, FIRST + 10 * n + 8))
 
         with pytest.raises(StoreUnavailable), full_disk(Path(store.path), room=2**20):
@@ -175,9 +176,9 @@ def test_full_file_system(tmp_path: Path) -> None:
         assert kept
         if mounted:
             with within(1), pytest.raises(StoreUnavailable):
-                store.commit(make_jobs(8, FIRST + 10**6, workload=b"x" * 5000), [], [])
+                store.commit(Batch(make_jobs(8, FIRST + 10**6, workload=b"x" * 5000)))
             subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-        store.commit(make_jobs(1, FIRST + 10**7), [], [])
+        store.commit(Batch(make_jobs(1, FIRST + 10**7)))
         assert numbers(store) == [*kept, FIRST + 10**7]
     finally:
         store.close()
@@ -219,8 +220,8 @@ def test_job_that_was_refused_does_not_come_back(
     store.open()
     failing_commit.failing = True
     with pytest.raises(StoreUnavailable, match="disk I/O error"):
-        store.commit(make_jobs(20), [], [])
-    store.commit([make_job(FIRST + 50)], [], [])
+        store.commit(Batch(make_jobs(20)))
+    store.commit(Batch([make_job(FIRST + 50)]))
     assert numbers(store) == [FIRST + 50]
 
 
@@ -231,7 +232,7 @@ def test_job_that_was_refused_is_forgotten_when_the_store_closes(
     store.open()
     failing_commit.failing = True
     with pytest.raises(StoreUnavailable):
-        store.commit(make_jobs(20), [], [])
+        store.commit(Batch(make_jobs(20)))
     store.close()
     store.open()
     assert numbers(store) == []
@@ -244,8 +245,8 @@ def test_refused_job_may_be_added_again(
     store.open()
     failing_commit.failing = True
     with pytest.raises(StoreUnavailable):
-        store.commit(make_jobs(20), [], [])
-    store.commit(make_jobs(20), [], [])
+        store.commit(Batch(make_jobs(20)))
+    store.commit(Batch(make_jobs(20)))
     assert numbers(store) == [FIRST + 1 + n for n in range(20)]
 
 
@@ -255,8 +256,8 @@ def test_connection_after_a_failure_syncs_as_the_first_did(sqlite: MakeStore, pa
     for failing in (False, True):
         if failing:
             with full_disk(path), pytest.raises(StoreUnavailable):
-                store.commit(make_jobs(100), [], [])
-        store.commit([make_job(FIRST + 1)], [], [FIRST + 1])
+                store.commit(Batch(make_jobs(100)))
+        store.commit(Batch([make_job(FIRST + 1)], dones=[FIRST + 1]))
         connection = store._connection
         assert connection is not None
         modes = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS]
@@ -269,24 +270,24 @@ def test_connection_after_a_failure_syncs_as_the_first_did(sqlite: MakeStore, pa
 def test_file_that_was_removed_is_not_written_to(sqlite: MakeStore, path: Path) -> None:
     store = sqlite()
     store.open()
-    store.commit([make_job(FIRST + 1)], [], [])
+    store.commit(Batch([make_job(FIRST + 1)]))
     path.rename(f"{path}.away")
     with pytest.raises(StoreUnavailable, match="is not the file that this server opened"):
-        store.commit([make_job(FIRST + 2)], [], [])
+        store.commit(Batch([make_job(FIRST + 2)]))
     assert not path.exists()
     Path(f"{path}.away").rename(path)
-    store.commit([make_job(FIRST + 3)], [], [])
+    store.commit(Batch([make_job(FIRST + 3)]))
     assert numbers(store) == [FIRST + 1, FIRST + 3]
 
 
 def test_another_file_in_its_place_is_not_written_to(sqlite: MakeStore, path: Path) -> None:
     store = sqlite()
     store.open()
-    store.commit([make_job(FIRST + 1)], [], [])
+    store.commit(Batch([make_job(FIRST + 1)]))
     backup = shutil.copy(path, f"{path}.backup")
     os.replace(backup, path)
     with pytest.raises(StoreUnavailable, match="restart the server to use this one"):
-        store.commit([make_job(FIRST + 2)], [], [])
+        store.commit(Batch([make_job(FIRST + 2)]))
 
 
 def test_backup_copied_over_the_file_is_noticed_after_a_failure(
@@ -298,10 +299,10 @@ def test_backup_copied_over_the_file_is_noticed_after_a_failure(
     backup = path.read_bytes()
     store.open()
     with full_disk(path), pytest.raises(StoreUnavailable):
-        store.commit([make_job(FIRST + 1, workload=b"x" * 10000)], [], [])
+        store.commit(Batch([make_job(FIRST + 1, workload=b"x" * 10000)]))
     path.write_bytes(backup)
     with pytest.raises(StoreUnavailable, match="was replaced by another"):
-        store.commit([make_job(FIRST + 2)], [], [])
+        store.commit(Batch([make_job(FIRST + 2)]))
 
 
 def test_table_that_was_dropped_is_damage(sqlite: MakeStore, path: Path) -> None:
@@ -311,18 +312,18 @@ def test_table_that_was_dropped_is_damage(sqlite: MakeStore, path: Path) -> None
         other.execute("DROP VIEW gearman_queue")
         other.execute("DROP TABLE geartrain_jobs")
     with pytest.raises(StoreDamaged, match="no such table: geartrain_jobs"):
-        store.commit([make_job(FIRST + 1)], [], [])
+        store.commit(Batch([make_job(FIRST + 1)]))
 
 
 def test_number_that_somebody_took_is_not_acknowledged(sqlite: MakeStore, path: Path) -> None:
     store = sqlite()
     store.open()
-    store.commit([make_job(FIRST + 2, handle=b"H:somebody")], [], [])
+    store.commit(Batch([make_job(FIRST + 2, handle=b"H:somebody")]))
     with pytest.raises(StoreDamaged, match="is taken in the store"):
-        store.commit(make_jobs(3), [], [])
+        store.commit(Batch(make_jobs(3)))
     with pytest.raises(StoreDamaged, match="is taken in the store"):
-        store.commit([make_job(FIRST + 2)], [], [])
-    store.commit([make_job(FIRST + 9)], [], [])
+        store.commit(Batch([make_job(FIRST + 2)]))
+    store.commit(Batch([make_job(FIRST + 9)]))
     assert [job.handle for job in store.replay() if isinstance(job, Job)] == [
         b"H:somebody",
         make_job(FIRST + 9).handle,
@@ -339,8 +340,8 @@ def test_workload_that_no_row_can_hold_is_refused(
     store = sqlite()
     store.open()
     with pytest.raises(StoreUnavailable, match="a workload of 1001 bytes is more than SQLite"):
-        store.commit([make_job(FIRST + 1, workload=b"x" * 1001)], [], [])
-    store.commit([make_job(FIRST + 2, workload=b"x" * 1000)], [], [])
+        store.commit(Batch([make_job(FIRST + 1, workload=b"x" * 1001)]))
+    store.commit(Batch([make_job(FIRST + 2, workload=b"x" * 1000)]))
     assert numbers(store) == [FIRST + 2]
 
 
@@ -420,7 +421,7 @@ def test_new_file_is_for_its_owner_and_group(sqlite: MakeStore, path: Path) -> N
     try:
         store = sqlite()
         store.open()
-        store.commit([make_job(FIRST + 1)], [], [])
+        store.commit(Batch([make_job(FIRST + 1)]))
         for name in path.parent.iterdir():
             assert name.stat().st_mode & 0o777 == 0o640, name
     finally:
@@ -432,7 +433,7 @@ def test_path_with_signs_that_mean_something_to_sqlite(tmp_path: Path, name: byt
     path = tmp_path / os.fsdecode(name)
     store = SqliteStore(str(path), handle_prefix=b"H:x")
     store.open()
-    store.commit([make_job(FIRST + 1)], [], [])
+    store.commit(Batch([make_job(FIRST + 1)]))
     store.close()
     assert path.exists()
 

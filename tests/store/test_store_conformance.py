@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geartrain.broker.job import HIGH, LOW, Job
+from geartrain.store.batch import Batch
 from geartrain.store.queue_store import QueueStore
 from geartrain.store.rows import row_of
 from tests.store.engines import Engine
@@ -56,7 +57,7 @@ def test_job_is_replayed_with_every_field(engine: Engine, store: QueueStore) -> 
         submitted=1_700_000_000.123456,
         attempts=3,
     )
-    store.commit([job], [], [])
+    store.commit(Batch([job]))
     store.close()
     again = engine.store()
     again.open()
@@ -68,50 +69,50 @@ def test_job_is_replayed_with_every_field(engine: Engine, store: QueueStore) -> 
 def test_any_bytes_come_back_as_they_were(store: QueueStore, name: bytes) -> None:
     bystanders = make_jobs(100, FIRST + 2)
     job = make_job(FIRST + 1, function=name, unique=name, workload=name, reducer=name)
-    store.commit([job, *bystanders], [], [])
+    store.commit(Batch([job, *bystanders]))
     assert rows(store.replay()) == [row_of(job), *map(row_of, bystanders)]
-    store.commit([], [], [job.number])
+    store.commit(Batch(dones=[job.number]))
     assert numbers(store) == [other.number for other in bystanders]
 
 
 def test_names_that_differ_in_case_are_two(store: QueueStore) -> None:
     jobs = [make_job(FIRST + 1, unique=b"Photo"), make_job(FIRST + 2, unique=b"photo")]
-    store.commit(jobs, [], [])
+    store.commit(Batch(jobs))
     assert rows(store.replay()) == [row_of(job) for job in jobs]
 
 
 @pytest.mark.parametrize("unique", [b"", b"-", b"photo-1"])
 def test_jobs_that_share_a_unique_key_are_kept_apart(store: QueueStore, unique: bytes) -> None:
     jobs = make_jobs(3, unique=unique)
-    store.commit(jobs, [], [])
-    store.commit([], [], [jobs[1].number])
+    store.commit(Batch(jobs))
+    store.commit(Batch(dones=[jobs[1].number]))
     assert numbers(store) == [jobs[0].number, jobs[2].number]
 
 
 def test_empty_workload_is_a_workload(store: QueueStore) -> None:
     job = make_job(FIRST + 1, workload=b"")
-    store.commit([job], [], [])
+    store.commit(Batch([job]))
     assert rows(store.replay()) == [row_of(job)]
 
 
 def test_large_workload_among_small_ones(store: QueueStore) -> None:
     large = make_job(FIRST + 2, workload=random.Random(1).randbytes(8 * 1024 * 1024))
     jobs = [make_job(FIRST + 1), large, make_job(FIRST + 3)]
-    store.commit(jobs, [], [])
+    store.commit(Batch(jobs))
     assert rows(store.replay()) == [row_of(job) for job in jobs]
 
 
 def test_extreme_numbers(store: QueueStore) -> None:
     job = make_job(2**63 - 1, priority=LOW, epoch=2**62, attempts=2**31 - 1, submitted=0.0)
-    store.commit([job], [], [])
+    store.commit(Batch([job]))
     assert rows(store.replay()) == [row_of(job)]
 
 
 def test_replay_is_in_the_order_of_numbers(store: QueueStore) -> None:
     jobs = make_jobs(700)
     shuffled = random.Random(2).sample(jobs, len(jobs))
-    store.commit(shuffled[:300], [], [])
-    store.commit(shuffled[300:], [], [])
+    store.commit(Batch(shuffled[:300]))
+    store.commit(Batch(shuffled[300:]))
     assert numbers(store) == [job.number for job in jobs]
 
 
@@ -119,47 +120,49 @@ def test_replay_is_in_the_order_of_numbers(store: QueueStore) -> None:
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 63, 64, 65, 511, 512, 513, 1100])
 def test_batches_of_every_size(store: QueueStore, count: int) -> None:
     jobs = make_jobs(count)
-    store.commit(jobs, [], [])
+    store.commit(Batch(jobs))
     assert rows(store.replay()) == [row_of(job) for job in jobs]
-    store.commit([], [(job.number, 2) for job in jobs], [])
-    assert {row[-1] for row in rows(store.replay())} == {2}
+    store.commit(Batch(updates=[(job.number, 2, 7) for job in jobs]))
+    assert {(row[6], row[-1]) for row in rows(store.replay())} == {(7, 2)}
     kept = make_job(FIRST + 5000)
-    store.commit([kept], [], [job.number for job in jobs])
+    store.commit(Batch([kept], dones=[job.number for job in jobs]))
     assert numbers(store) == [kept.number]
 
 
 def test_empty_commit(store: QueueStore) -> None:
-    store.commit([], [], [])
+    store.commit(Batch())
     assert list(store.replay()) == []
 
 
 def test_adding_a_job_twice_leaves_the_first(store: QueueStore) -> None:
     job = make_job(FIRST + 1)
-    store.commit([job], [], [])
-    store.commit([], [(job.number, 4)], [])
-    store.commit([job, make_job(FIRST + 2)], [], [])
-    assert [(row[0], row[-1]) for row in rows(store.replay())] == [
-        (FIRST + 1, 4),
-        (FIRST + 2, 0),
+    store.commit(Batch([job]))
+    store.commit(Batch(updates=[(job.number, 4, 1_900_000_000)]))
+    store.commit(Batch([job, make_job(FIRST + 2)]))
+    assert [(row[0], row[6], row[-1]) for row in rows(store.replay())] == [
+        (FIRST + 1, 1_900_000_000, 4),
+        (FIRST + 2, 0, 0),
     ]
 
 
 def test_unknown_numbers_are_no_error(store: QueueStore) -> None:
     job = make_job(FIRST + 1)
-    store.commit([job], [(FIRST + 9, 1)], [FIRST + 8, FIRST + 8])
+    store.commit(Batch([job], [(FIRST + 9, 1, 1)], [FIRST + 8, FIRST + 8]))
     assert rows(store.replay()) == [row_of(job)]
 
 
 def test_job_that_is_added_and_done_in_one_commit_is_done(store: QueueStore) -> None:
-    store.commit([make_job(FIRST + 1), make_job(FIRST + 2)], [(FIRST + 1, 1)], [FIRST + 1])
+    store.commit(
+        Batch([make_job(FIRST + 1), make_job(FIRST + 2)], [(FIRST + 1, 1, 0)], [FIRST + 1])
+    )
     assert numbers(store) == [FIRST + 2]
 
 
 def test_replay_does_not_mind_commits_meanwhile(store: QueueStore) -> None:
-    store.commit(make_jobs(3000), [], [])
+    store.commit(Batch(make_jobs(3000)))
     replay = iter(store.replay())
     seen = [next(replay)]
-    store.commit([make_job(FIRST + 9000)], [], [FIRST + 1])
+    store.commit(Batch([make_job(FIRST + 9000)], dones=[FIRST + 1]))
     seen += replay
     assert [job.number for job in seen[:3000] if isinstance(job, Job)] == [
         FIRST + 1 + n for n in range(3000)
@@ -176,7 +179,7 @@ def test_generations_grow_with_every_start(engine: Engine) -> None:
 
 
 def test_generation_is_ahead_of_every_job(engine: Engine, store: QueueStore) -> None:
-    store.commit([make_job(7 << 40 | 5)], [], [])
+    store.commit(Batch([make_job(7 << 40 | 5)]))
     store.close()
     again = engine.store()
     assert again.open() == 8
@@ -184,7 +187,7 @@ def test_generation_is_ahead_of_every_job(engine: Engine, store: QueueStore) -> 
 
 
 def test_close_twice_and_open_again(store: QueueStore) -> None:
-    store.commit([make_job(FIRST + 1)], [], [])
+    store.commit(Batch([make_job(FIRST + 1)]))
     store.close()
     store.close()
     assert store.open() == 2
@@ -196,7 +199,7 @@ def test_methods_may_be_called_from_different_threads(store: QueueStore) -> None
 
     def commit(number: int) -> None:
         try:
-            store.commit([make_job(number)], [], [])
+            store.commit(Batch([make_job(number)]))
         except BaseException as error:
             errors.append(error)
 
@@ -240,7 +243,7 @@ GOOD: tuple[object, ...] = row_of(make_job(FIRST + 1))
 def test_row_that_is_no_job_is_set_aside_and_the_others_run(
     engine: Engine, store: QueueStore, column: str, value: object, reason: str
 ) -> None:
-    store.commit([make_job(FIRST + 2), make_job(FIRST + 4)], [], [])
+    store.commit(Batch([make_job(FIRST + 2), make_job(FIRST + 4)]))
     store.close()
     place = ("number", "handle", "function_name", "unique_key", "workload", "priority", "epoch")
     index = (*place, "reducer", "submitted", "attempts").index(column)
@@ -261,7 +264,7 @@ def test_row_that_is_no_job_is_set_aside_and_the_others_run(
 def test_numbers_out_of_range_are_set_aside(
     engine: Engine, store: QueueStore, column: int, value: float
 ) -> None:
-    store.commit([make_job(FIRST + 2)], [], [])
+    store.commit(Batch([make_job(FIRST + 2)]))
     row = [*GOOD]
     row[column] = value
     engine.write_row(row)
@@ -276,7 +279,7 @@ def test_row_of_a_number_far_ahead_does_not_use_up_the_generations(
     store.close()
     generation = store.open()
     assert generation == 2
-    store.commit([make_job(generation << 40 | 1, handle=b"H:other")], [], [])
+    store.commit(Batch([make_job(generation << 40 | 1, handle=b"H:other")]))
     assert numbers(store) == [generation << 40 | 1, 2**63 - 1]
 
 
@@ -286,7 +289,7 @@ def test_store_is_like_a_dictionary(engine: Engine, data: st.DataObject) -> None
     """Whatever is committed in whatever order, a restart finds what a dictionary would have."""
     with closing(engine.store()) as store:
         generation = store.open()
-        store.commit([], [], numbers(store))
+        store.commit(Batch(dones=numbers(store)))
         kept = random_commits(data, store, generation)
     with closing(engine.store()) as again:
         again.open()
@@ -305,14 +308,16 @@ def random_commits(
             make_job(n, function=data.draw(name) or b"f", unique=data.draw(name))
             for n in data.draw(st.lists(number, unique=True, max_size=12))
         ]
-        updates = data.draw(st.lists(st.tuples(number, st.integers(0, 9)), max_size=4))
+        updates = data.draw(
+            st.lists(st.tuples(number, st.integers(0, 9), st.integers(0, 2**40)), max_size=4)
+        )
         dones = data.draw(st.lists(number, max_size=12))
-        store.commit(adds, updates, dones)
+        assert not store.commit(Batch(adds, updates, dones))
         for job in adds:
             kept.setdefault(job.number, row_of(job))
-        for n, attempts in updates:
+        for n, attempts, epoch in updates:
             if n in kept:
-                kept[n] = (*kept[n][:-1], attempts)
+                kept[n] = (*kept[n][:6], epoch, *kept[n][7:-1], attempts)
         for n in dones:
             kept.pop(n, None)
     return kept

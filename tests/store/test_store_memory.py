@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from geartrain.store.batch import Batch
 from geartrain.store.memory import MemoryStore
 from tests.store.samples import make_jobs
 
@@ -9,7 +10,7 @@ def test_memory_store_keeps_nothing_and_says_so() -> None:
     assert store.name == "memory:"
     assert not store.durable
     assert [store.open(), store.open()] == [1, 2]
-    store.commit(make_jobs(3), [(1, 1)], [2])
+    assert not store.commit(Batch(make_jobs(3), [(1, 1, 0)], [2]))
     assert list(store.replay()) == []
     store.close()
     store.close()

@@ -20,6 +20,7 @@ from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged, UsageError
 from geartrain.store import compiling, migrations
 from geartrain.store import sqlite as module
+from geartrain.store.batch import Batch
 from geartrain.store.compiling import compile_statements
 from geartrain.store.migrations import config, upgrade
 from geartrain.store.rows import COLUMNS, row_of
@@ -115,7 +116,7 @@ def test_store_of_an_earlier_release_is_migrated_at_start(
     store = sqlite()
     store.open()
     job = make_job(FIRST + 1, workload=b"\0\xff", unique=b"\xfe")
-    store.commit([job], [], [])
+    store.commit(Batch([job]))
     store.close()
     next_revision("")
     assert store.open() == 2
@@ -130,7 +131,7 @@ def test_migration_that_fails_leaves_the_store_as_it_was(
 ) -> None:
     store = sqlite()
     store.open()
-    store.commit([make_job(FIRST + 1)], [], [])
+    store.commit(Batch([make_job(FIRST + 1)]))
     store.close()
     before = schema(path)
     next_revision('op.execute("INSERT INTO nowhere VALUES (1)")')
@@ -142,7 +143,7 @@ def test_migration_that_fails_leaves_the_store_as_it_was(
 def test_store_of_a_newer_release_is_refused(sqlite: MakeStore, path: Path) -> None:
     store = sqlite()
     store.open()
-    store.commit([make_job(FIRST + 1)], [], [])
+    store.commit(Batch([make_job(FIRST + 1)]))
     store.close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE geartrain_version SET version_num = '9999'")
@@ -199,5 +200,5 @@ def test_jobs_of_the_first_release_are_still_read(sqlite: MakeStore, path: Path)
         3298534883329, b"H:old:1", b"resize", b"\xff\0", b"", 2, 1900000000, b"r", 1700000000.5, 4
     )
     assert rows(store.replay()) == [row_of(job)]
-    store.commit([], [], [job.number])
+    store.commit(Batch(dones=[job.number]))
     assert numbers(store) == []

@@ -462,7 +462,7 @@ class Broker:
             self.fail(job)
             return
         if job.obligation and self.durable:
-            self.effects.append(KeepAttempts(job.number, job.attempts))
+            self.effects.append(KeepAttempts(job.number, job.attempts, job.epoch))
         job.state = WAITING
         line = function.lines[job.priority]
         line.appendleft(job)

@@ -29,13 +29,14 @@ class Persist(Effect):
 
 
 class KeepAttempts(Effect):
-    """Store how often the job was attempted, with the next commit."""
+    """Store how often the job was attempted and its epoch, with the next commit."""
 
-    __slots__ = ("attempts", "number")
+    __slots__ = ("attempts", "epoch", "number")
 
-    def __init__(self, number: int, attempts: int) -> None:
+    def __init__(self, number: int, attempts: int, epoch: int) -> None:
         self.number = number
         self.attempts = attempts
+        self.epoch = epoch
 
 
 class Forget(Effect):

@@ -44,6 +44,7 @@ from geartrain.server.text_commands import (
     outcome_line,
     worker_line,
 )
+from geartrain.store.batch import Batch
 from geartrain.wire.packet import GET_STATUS_UNIQUE, REQUEST, TEXT, Packet
 from geartrain.wire.reader import PacketReader
 from geartrain.wire.text import END_OF_LIST, OK, unknown_command, words
@@ -170,26 +171,23 @@ class Exchange:
         output_limit: Bytes that may be written for one peer in one pass of the event loop.
 
     Attributes:
-        adds: Jobs that the store has to keep before they are acknowledged.
-        updates: Number and attempts of stored jobs, to be kept with the next commit.
-        dones: Numbers of stored jobs, to be forgotten with the next commit.
+        batch: What goes to the store with the next commit; the jobs it adds are acknowledged
+            after that.
         given_up: Jobs that came back without a result too often, for the log.
         requested: What an administrator wants the server to do.
 
     """
 
     __slots__ = (
-        "adds",
         "allow_shutdown",
+        "batch",
         "broker",
-        "dones",
         "given_up",
         "max_packet",
         "output_limit",
         "peers",
         "requested",
         "text_commands",
-        "updates",
         "written",
     )
 
@@ -209,9 +207,7 @@ class Exchange:
         self.peers: dict[int, Peer] = {}
         # Peers with something to be written, in the order in which they got it.
         self.written: list[Peer] = []
-        self.adds: list[Job] = []
-        self.updates: list[tuple[int, int]] = []
-        self.dones: list[int] = []
+        self.batch = Batch()
         self.given_up: list[Job] = []
         self.requested = KEEP_RUNNING
 
@@ -372,11 +368,11 @@ class Exchange:
                     peer.written = True
                     self.written.append(peer)
         elif isinstance(effect, Persist):
-            self.adds.append(effect.job)
+            self.batch.adds.append(effect.job)
         elif isinstance(effect, Forget):
-            self.dones.append(effect.number)
+            self.batch.dones.append(effect.number)
         elif isinstance(effect, KeepAttempts):
-            self.updates.append((effect.number, effect.attempts))
+            self.batch.updates.append((effect.number, effect.attempts, effect.epoch))
         elif isinstance(effect, GaveUp):
             self.given_up.append(effect.job)
         else:
@@ -457,7 +453,13 @@ class Exchange:
 
     def has_store_work(self) -> bool:
         """Return whether there is something for the next commit."""
-        return bool(self.adds or self.updates or self.dones)
+        return not self.batch.is_empty()
+
+    def take_batch(self) -> Batch:
+        """Return what goes into the next commit."""
+        batch = self.batch
+        self.batch = Batch()
+        return batch
 
 
 __all__ = ["KEEP_RUNNING", "STOP_GRACEFULLY", "STOP_NOW", "Exchange", "PacketPeer", "Peer"]

@@ -16,7 +16,7 @@ import socket
 import string
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from geartrain import __version__
 from geartrain.broker.broker import Broker
@@ -38,6 +38,7 @@ from geartrain.server.memory import give_back
 from geartrain.server.peer_log import PeerLog
 from geartrain.server.settings import Settings
 from geartrain.server.text_commands import TextCommands
+from geartrain.store.batch import Coalesced
 from geartrain.store.queue_store import Damaged, QueueStore
 from geartrain.store.url import open_store
 
@@ -429,16 +430,12 @@ class JobServer:
 
     def commit(self, committer: Committer) -> None:
         """Give the store its batch; refuse at once what would wait for a store that hangs."""
-        exchange = self.exchange
-        adds = exchange.adds
-        if adds and committer.stalled:
-            self.loop.call_soon(self.store_answered, adds, _STORE_HANGS)
-            adds = []
-        committer.put(adds, exchange.updates, exchange.dones)
-        exchange.adds = []
-        exchange.updates = []
-        exchange.dones = []
-        if adds and self.patience is None:
+        batch = self.exchange.take_batch()
+        if batch.adds and committer.stalled:
+            self.loop.call_soon(self.store_answered, batch.adds, _STORE_HANGS, ())
+            batch.adds = []
+        committer.put(batch)
+        if batch.adds and self.patience is None:
             self.patience = self.loop.call_later(self.settings.store_timeout, self.lose_patience)
 
     def lose_patience(self) -> None:
@@ -456,14 +453,19 @@ class JobServer:
             return
         jobs = committer.give_up()
         logger.error("the store %s does not answer, jobs are refused", self.store.name)
-        self.store_answered(jobs, _STORE_HANGS)
+        self.store_answered(jobs, _STORE_HANGS, ())
 
-    def store_answered_from_thread(self, jobs: list[Job], error: StoreError | None) -> None:
+    def store_answered_from_thread(
+        self, jobs: list[Job], error: StoreError | None, coalesced: Sequence[Coalesced]
+    ) -> None:
         """Hand the store's answer to the event loop."""
-        self.loop.call_soon_threadsafe(self.store_answered, jobs, error)
+        self.loop.call_soon_threadsafe(self.store_answered, jobs, error, coalesced)
 
-    def store_answered(self, jobs: list[Job], error: StoreError | None) -> None:
+    def store_answered(
+        self, jobs: list[Job], error: StoreError | None, coalesced: Sequence[Coalesced]
+    ) -> None:
         """Acknowledge or refuse what the store has answered for."""
+        assert not coalesced, "no store that one server has for itself coalesces"
         if error is None:
             self.exchange.persisted(self.clock(), jobs)
         else:

@@ -49,7 +49,9 @@ def compile_statements(dialect: Dialect) -> Statements:
         forget=forget + "(",
         mark=mark[1:-1],
         keep_attempts=text(
-            update(jobs).values(attempts=bindparam("kept")).where(number == bindparam("job"))
+            update(jobs)
+            .values({jobs.c.attempts: bindparam("kept"), jobs.c.epoch: bindparam("due")})
+            .where(number == bindparam("job"))
         ),
         forget_refused=text(
             delete(jobs).where(number == bindparam("job"), jobs.c.handle == bindparam("name"))

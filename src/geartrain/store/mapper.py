@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged
+from geartrain.store.batch import Batch
 from geartrain.store.queue_store import Damaged
 from geartrain.store.rows import read_row, row_of
 from geartrain.store.statements import Statements
@@ -77,18 +78,13 @@ class SqlMapper:
 
     # Writing.
 
-    def steps(
-        self,
-        adds: Sequence[Job],
-        updates: Sequence[tuple[int, int]],
-        dones: Sequence[int],
-    ) -> list[Step]:
+    def steps(self, batch: Batch) -> list[Step]:
         """Return what a commit has to run, in this order and as one transaction."""
-        steps = self.add_steps(adds)
-        for number, attempts in updates:
-            steps.append((self.statements.keep_attempts, [attempts, number], ()))
-        if dones:
-            steps += self.forget_steps(dones)
+        steps = self.add_steps(batch.adds)
+        for number, attempts, epoch in batch.updates:
+            steps.append((self.statements.keep_attempts, [epoch, attempts, number], ()))
+        if batch.dones:
+            steps += self.forget_steps(batch.dones)
         return steps
 
     def add_steps(self, jobs: Sequence[Job]) -> list[Step]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from geartrain.broker.job import Job
+from geartrain.store.batch import Batch, Coalesced
 from geartrain.store.queue_store import Damaged
 
 __all__ = ["MemoryStore"]
@@ -40,13 +41,9 @@ class MemoryStore:
         """Return nothing."""
         return ()
 
-    def commit(
-        self,
-        adds: Sequence[Job],
-        updates: Sequence[tuple[int, int]],
-        dones: Sequence[int],
-    ) -> None:
+    def commit(self, batch: Batch) -> Sequence[Coalesced]:
         """Forget all of it."""
+        return ()
 
     def close(self) -> None:
         """Do nothing."""

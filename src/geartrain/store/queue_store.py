@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from geartrain.broker.job import Job
+from geartrain.store.batch import Batch, Coalesced
 
 
 class Damaged:
@@ -62,21 +63,17 @@ class QueueStore(Protocol):
         """
         ...
 
-    def commit(
-        self,
-        adds: Sequence[Job],
-        updates: Sequence[tuple[int, int]],
-        dones: Sequence[int],
-    ) -> None:
+    def commit(self, batch: Batch) -> Sequence[Coalesced]:
         """
         Make all of it durable in one transaction, or none of it.
 
-        Args:
-            adds: Jobs to keep. One that is there already is left as it is.
-            updates: Number of a job and its attempts. An unknown number is no error.
-            dones: Numbers of jobs to forget. An unknown number is no error.
+        ``adds`` come first, then ``updates``, ``dead``, ``results`` and ``dones``. A job that is
+        there already is left as it is; an unknown number is no error. The batch is not changed.
 
-        Returns only once a crash can't undo it; ``dones`` apply after ``adds``.
+        Returns only once a crash can't undo it. Where several servers share the store, it
+        returns the adds that it did not keep because another server's job has their unique
+        key; otherwise nothing.
+
         Raises StoreUnavailable within a second when the store is locked, full,
         slow or gone; the next commit tries again by itself (reconnects), no restart needed.
         Raises StoreDamaged when a person has to look first. Jobs of a commit that

@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged, StoreError, StoreUnavailable, UsageError
+from geartrain.store.batch import Batch, Coalesced
 from geartrain.store.gearmand_table import (
     Imported,
     check_table,
@@ -232,21 +233,17 @@ class SqliteStore:
         except (sqlite3.Error, MemoryError) as error:
             raise translated(error, self.path) from error
 
-    def commit(
-        self,
-        adds: Sequence[Job],
-        updates: Sequence[tuple[int, int]],
-        dones: Sequence[int],
-    ) -> None:
+    def commit(self, batch: Batch) -> Sequence[Coalesced]:
         """Make all of it durable in one transaction, or none of it; see ``QueueStore``."""
-        refuse_large(adds)
-        steps = self._mapper.steps(adds, updates, dones)
+        refuse_large(batch.adds)
+        steps = self._mapper.steps(batch)
         if not steps:
-            return
+            return ()
         try:
             connection = self._connected()
             self._forget_refused(connection)
-            self._run(connection, steps, adds)
+            self._run(connection, steps, batch.adds)
+            return ()
         except (sqlite3.Error, MemoryError) as error:
             raise translated(error, self.path) from error
 

@@ -22,7 +22,7 @@ class Statements:
         add_end: Its end, which leaves a job alone that is there already.
         forget: Start of the statement that removes jobs, up to the opening bracket.
         mark: The parameter of one number; the statement ends with a bracket.
-        keep_attempts: Sets the attempts (first parameter) of a number (second).
+        keep_attempts: Sets epoch and attempts (parameters in this order) of a number (the third).
         forget_refused: Removes the job with a number and a handle.
         handle: Reads the handle of a number.
         replay: Reads all jobs, in the order of their numbers.
