@@ -22,7 +22,8 @@ Every exception of the package.
     ├── Fail                     raised by a handler, to end its job with WORK_FAIL
     ├── StoreError               the queue store can't do what was asked
     │   ├── StoreUnavailable         now; it may later
-    │   └── StoreDamaged             ever; a person has to look at it
+    │   ├── StoreDamaged             ever; a person has to look at it
+    │   └── LeaseLost                another server has taken this one's jobs over
     └── UsageError               a setting, an argument or a file is wrong
 
 Errors carry their facts as attributes; the message names the next step where
@@ -44,6 +45,7 @@ __all__ = [
     "JobException",
     "JobFailed",
     "JobTimeout",
+    "LeaseLost",
     "LineTooLong",
     "MalformedPacket",
     "PacketTooLarge",
@@ -304,6 +306,10 @@ class StoreUnavailable(StoreError):
 
 class StoreDamaged(StoreError):
     """The store holds what can't be read. Nothing was thrown away; a person has to look at it."""
+
+
+class LeaseLost(StoreError):
+    """Another server has taken this one's jobs over. It holds none of them any more."""
 
 
 class UsageError(GeartrainError):

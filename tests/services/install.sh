@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings the programs of other projects that the tests talk to: Debian's gearmand and its tools,
-# and the Gearman libraries of PHP, Perl, Node, C and Python.
+# the databases that keep queues, and the Gearman libraries of PHP, Perl, Node, C and Python.
 #
 # On Debian, as root, what is missing is installed with apt, and no system service is started by
 # it. Anywhere else apt is left alone and tests/services/availability.py names what is missing.
@@ -29,6 +29,10 @@ missing_packages() {
     have npm || echo npm
     have nc || echo netcat-openbsd
     have strace || echo strace
+    [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || echo postgresql
+    have mariadbd || [ -x /usr/sbin/mariadbd ] || echo mariadb-server
+    [ -e /usr/lib/galera/libgalera_smm.so ] || echo galera-4
+    have rsync || echo rsync
     have gcc || echo gcc libc6-dev
     [ -e /usr/include/libgearman/gearman.h ] || echo libgearman-dev
 }
