@@ -175,16 +175,28 @@ def test_file_that_is_no_database(sqlite: MakeStore, path: Path, content: bytes)
     assert path.read_bytes() == content
 
 
+def what_opening_says(path: Path) -> str:
+    """Return why a store does not open; empty when it does, and has all its jobs."""
+    try:
+        assert open_and_count(path) == 3000
+    except StoreDamaged as error:
+        return str(error)
+    return ""
+
+
 def test_overwritten_pages_never_lose_jobs_in_silence(closed: Path, tmp_path: Path) -> None:
-    """Page for page: the store says what is wrong with it."""
+    """Page for page: the store says what is wrong with it, unless it has no job's bytes."""
     whole = closed.read_bytes()
+    jobless = 0
     for page in range(0, len(whole) // 4096, 3):
         path = tmp_path / f"page-{page}.db"
         path.write_bytes(whole[: page * 4096] + b"\xa5" * 4096 + whole[(page + 1) * 4096 :])
-        with pytest.raises(StoreDamaged) as caught:
-            open_and_count(path)
-        assert str(path) in str(caught.value)
+        said = what_opening_says(path)
+        assert not said or str(path) in said
+        # Pages of the empty tables for what is kept of ended jobs are not read at the start.
+        jobless += not said
         path.unlink()
+    assert jobless <= 5
 
 
 def test_table_of_versions_without_a_version(sqlite: MakeStore, closed: Path) -> None:

@@ -20,13 +20,13 @@ from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged, UsageError
 from geartrain.store import compiling, migrations
 from geartrain.store import sqlite as module
-from geartrain.store.batch import Batch
+from geartrain.store.batch import Batch, DeadLetter
 from geartrain.store.compiling import compile_statements
 from geartrain.store.migrations import config, upgrade
-from geartrain.store.rows import COLUMNS, row_of
+from geartrain.store.rows import COLUMNS, LETTER_COLUMNS, RESULT_COLUMNS, row_of
 from geartrain.store.sqlite import SqliteStore
 from geartrain.store.sqlite_statements import HEAD, STATEMENTS
-from geartrain.store.tables import jobs, metadata, version
+from geartrain.store.tables import dead_letters, jobs, metadata, results, version
 from tests.store.samples import FIRST, make_job, numbers, rows
 
 MakeStore = Callable[..., SqliteStore]
@@ -80,8 +80,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9998"
+down_revision = "{head}"
 
 
 def upgrade():
@@ -103,9 +103,11 @@ def next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
         return settings
 
     def write(rest: str) -> None:
-        (scripts / "versions" / "0002_next.py").write_text(NEXT_REVISION.format(rest=rest))
+        (scripts / "versions" / "9998_next.py").write_text(
+            NEXT_REVISION.format(rest=rest, head=HEAD)
+        )
         monkeypatch.setattr(migrations, "config", config_there)
-        monkeypatch.setattr(module, "HEAD", "0002")
+        monkeypatch.setattr(module, "HEAD", "9998")
 
     return write
 
@@ -153,6 +155,11 @@ def test_store_of_a_newer_release_is_refused(sqlite: MakeStore, path: Path) -> N
     assert schema(path) == before
 
 
+def test_columns_of_what_is_kept_are_those_of_its_rows() -> None:
+    assert tuple(column.name for column in dead_letters.columns) == LETTER_COLUMNS
+    assert tuple(column.name for column in results.columns) == RESULT_COLUMNS
+
+
 @pytest.mark.parametrize(
     "dialect",
     [
@@ -168,6 +175,9 @@ def test_statements_can_be_compiled_for_other_databases(dialect: Dialect) -> Non
     assert statements.mark.startswith("%s")
     assert "IGNORE" not in statements.add_end
     assert statements.add_end
+    assert statements.keep_row.count("%s") == len(RESULT_COLUMNS)
+    assert statements.keep_end
+    assert statements.letters.count("%s") == 2
 
 
 # The first release's tables, as they were written then. This text is never changed.
@@ -200,5 +210,10 @@ def test_jobs_of_the_first_release_are_still_read(sqlite: MakeStore, path: Path)
         3298534883329, b"H:old:1", b"resize", b"\xff\0", b"", 2, 1900000000, b"r", 1700000000.5, 4
     )
     assert rows(store.replay()) == [row_of(job)]
+    # What later releases added works as well.
+    store.commit(Batch(dead=[DeadLetter(job, b"why", 5.0)]))
+    revived = store.revive(job.handle)
+    assert revived is not None
+    assert rows(store.replay()) == [row_of(revived)]
     store.commit(Batch(dones=[job.number]))
     assert numbers(store) == []

@@ -11,12 +11,26 @@ from typing import Final
 
 from geartrain.broker.job import Job
 
-__all__ = ["COMPLETED", "EXCEPTED", "FAILED", "Batch", "Coalesced", "DeadLetter", "Result"]
+__all__ = [
+    "COMPLETED",
+    "EXCEPTED",
+    "FAILED",
+    "OUTCOME_NAMES",
+    "TOO_LARGE",
+    "Batch",
+    "Coalesced",
+    "DeadLetter",
+    "Result",
+]
 
 # Outcomes of a job, as they are stored.
 COMPLETED: Final = 0
 FAILED: Final = 1
 EXCEPTED: Final = 2
+# Completed, but the result is larger than those that are kept; its data are empty.
+TOO_LARGE: Final = 3
+
+OUTCOME_NAMES: Final = ("completed", "failed", "exception", "completed, result too large")
 
 
 class DeadLetter:
@@ -24,16 +38,16 @@ class DeadLetter:
     A job that was given up, kept for a person to look at.
 
     Attributes:
-        number: The job's number.
-        reason: Why it was given up, for people; UTF-8 by us, but it may quote a worker.
+        job: The job as it was, with its workload and attempts.
+        reason: Why it was given up, for people; it may quote a worker, so it may be any bytes.
         died: When, in seconds since 1970.
 
     """
 
-    __slots__ = ("died", "number", "reason")
+    __slots__ = ("died", "job", "reason")
 
-    def __init__(self, number: int, reason: bytes, died: float) -> None:
-        self.number = number
+    def __init__(self, job: Job, reason: bytes, died: float) -> None:
+        self.job = job
         self.reason = reason
         self.died = died
 
@@ -45,20 +59,29 @@ class Result:
     Attributes:
         handle: The job's handle.
         number: The job's number.
-        outcome: COMPLETED, FAILED or EXCEPTED.
+        function: Name of the job's function.
+        outcome: COMPLETED, FAILED, EXCEPTED or TOO_LARGE.
         data: The result, or what the exception says.
         ended: When the job ended, in seconds since 1970.
         expires: When the result may be forgotten, in seconds since 1970.
 
     """
 
-    __slots__ = ("data", "ended", "expires", "handle", "number", "outcome")
+    __slots__ = ("data", "ended", "expires", "function", "handle", "number", "outcome")
 
     def __init__(
-        self, handle: bytes, number: int, outcome: int, data: bytes, ended: float, expires: float
+        self,
+        handle: bytes,
+        number: int,
+        function: bytes,
+        outcome: int,
+        data: bytes,
+        ended: float,
+        expires: float,
     ) -> None:
         self.handle = handle
         self.number = number
+        self.function = function
         self.outcome = outcome
         self.data = data
         self.ended = ended
@@ -91,7 +114,7 @@ class Batch:
         updates: A job's number, its attempts, and its epoch: not before which second since
             1970 it is to run; 0 for at once.
         dones: Numbers of jobs to forget.
-        dead: Stored jobs that become dead letters: no longer replayed, but not forgotten.
+        dead: Jobs that become dead letters: forgotten as jobs, kept as letters.
         results: What jobs ended with.
 
     """

@@ -12,18 +12,28 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import wrap
 
-from sqlalchemy import Dialect, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    Dialect,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement, Insert
 
 from geartrain.store.statements import Statements
-from geartrain.store.tables import generation, jobs, metadata, version
+from geartrain.store.tables import dead_letters, generation, jobs, metadata, results, version
 
 __all__ = ["compile_statements"]
 
 # The newest of migrations/versions.
-HEAD = "0001"
+HEAD = "0002"
 
 
 def compile_statements(dialect: Dialect) -> Statements:
@@ -40,7 +50,8 @@ def compile_statements(dialect: Dialect) -> Statements:
         return " ".join(str(compiled).split())
 
     number = jobs.c.number
-    add, row, add_end = parted(text(add_statement(dialect)), " VALUES ")
+    add, row, add_end = parted(text(add_statement(dialect, jobs)), " VALUES ")
+    keep, keep_row, keep_end = parted(text(keep_statement(dialect)), " VALUES ")
     forget, mark, _ = parted(text(delete(jobs).where(number.in_([0]))), " IN ")
     return Statements(
         add=add,
@@ -58,25 +69,59 @@ def compile_statements(dialect: Dialect) -> Statements:
         ),
         handle=text(select(jobs.c.handle).where(number == bindparam("job"))),
         replay=text(select(jobs).order_by(number)),
+        bury=text(add_statement(dialect, dead_letters)),
+        unbury=text(delete(dead_letters).where(dead_letters.c.number == bindparam("job"))),
+        letter=text(select(dead_letters).where(dead_letters.c.handle == bindparam("name"))),
+        letters=text(
+            select(dead_letters)
+            .where(dead_letters.c.number > bindparam("after"))
+            .order_by(dead_letters.c.number)
+            .limit(bindparam("most"))
+            # Else SQLite's has a parameter for it.
+            .offset(literal_column("0"))
+        ),
+        keep=keep,
+        keep_row=keep_row,
+        keep_end=keep_end,
+        result=text(select(results).where(results.c.handle == bindparam("name"))),
+        forget_results=text(delete(results).where(results.c.expires <= bindparam("now"))),
         highest=text(select(func.max(number)).where(number < bindparam("end"))),
         generation=text(select(generation.c.started)),
         forget_generation=text(delete(generation)),
         keep_generation=text(insert(generation).values(started=bindparam("started"))),
         create=(
             *(text(CreateTable(table)) for table in metadata.sorted_tables),
+            *(
+                text(CreateIndex(index))
+                for table in metadata.sorted_tables
+                for index in sorted(table.indexes, key=str)
+            ),
             text(insert(version).values(version_num=literal_column(f"'{HEAD}'"))),
         ),
     )
 
 
-def add_statement(dialect: Dialect) -> Insert:
-    """Return the insert of one job that leaves a job alone which is there already."""
+def add_statement(dialect: Dialect, table: Table) -> Insert:
+    """Return the insert of one row that leaves a row alone which has its number already."""
     if dialect.name == "sqlite":
-        return sqlite.insert(jobs).on_conflict_do_nothing(index_elements=[jobs.c.number])
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=[table.c.number])
     if dialect.name == "postgresql":
-        return postgresql.insert(jobs).on_conflict_do_nothing(index_elements=[jobs.c.number])
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=[table.c.number])
     # INSERT IGNORE would also ignore a workload that is cut off.
-    return mysql.insert(jobs).on_duplicate_key_update(number=jobs.c.number)
+    return mysql.insert(table).on_duplicate_key_update(number=table.c.number)
+
+
+def keep_statement(dialect: Dialect) -> Insert:
+    """Return the insert of one result that replaces the one its handle has already."""
+    names = [column.name for column in results.columns if not column.primary_key]
+    if dialect.name == "mysql":
+        one = mysql.insert(results)
+        return one.on_duplicate_key_update({name: one.inserted[name] for name in names})
+    insert_into = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    two = insert_into(results)
+    return two.on_conflict_do_update(
+        index_elements=[results.c.handle], set_={name: two.excluded[name] for name in names}
+    )
 
 
 def parted(text: str, keyword: str) -> tuple[str, str, str]:

@@ -13,9 +13,16 @@ from typing import Final, Protocol
 
 from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged
-from geartrain.store.batch import Batch
+from geartrain.store.batch import Batch, DeadLetter, Result
 from geartrain.store.queue_store import Damaged
-from geartrain.store.rows import read_row, row_of
+from geartrain.store.rows import (
+    letter_row_of,
+    read_letter,
+    read_result,
+    read_row,
+    result_row_of,
+    row_of,
+)
 from geartrain.store.statements import Statements
 
 __all__ = ["GENERATION_BITS", "Cursor", "SqlMapper", "Step"]
@@ -72,6 +79,10 @@ class SqlMapper:
             size: statements.add + ", ".join([statements.add_row] * size) + statements.add_end
             for size in SIZES
         }
+        self._keep = {
+            size: statements.keep + ", ".join([statements.keep_row] * size) + statements.keep_end
+            for size in SIZES
+        }
         self._forget = {
             size: statements.forget + ", ".join([statements.mark] * size) + ")" for size in SIZES
         }
@@ -83,8 +94,15 @@ class SqlMapper:
         steps = self.add_steps(batch.adds)
         for number, attempts, epoch in batch.updates:
             steps.append((self.statements.keep_attempts, [epoch, attempts, number], ()))
-        if batch.dones:
-            steps += self.forget_steps(batch.dones)
+        dones = batch.dones
+        if batch.dead:
+            for letter in batch.dead:
+                steps.append((self.statements.bury, [*letter_row_of(letter)], ()))
+            dones = dones + [letter.job.number for letter in batch.dead]
+        if batch.results:
+            steps += self.keep_steps(batch.results)
+        if dones:
+            steps += self.forget_steps(dones)
         return steps
 
     def add_steps(self, jobs: Sequence[Job]) -> list[Step]:
@@ -102,6 +120,23 @@ class SqlMapper:
                 for job in some:
                     parameters += row_of(job)
                 steps.append((self._add[size], parameters, some))
+                start += size
+        return steps
+
+    def keep_steps(self, results: Sequence[Result]) -> list[Step]:
+        """Return the statements that keep results, of each handle the last."""
+        steps: list[Step] = []
+        last = {result.handle: result for result in results}
+        small = [result for result in last.values() if len(result.data) <= LARGE]
+        large = [result for result in last.values() if len(result.data) > LARGE]
+        steps += [(self._keep[1], [*result_row_of(result)], ()) for result in large]
+        start = 0
+        for size in SIZES:
+            while start + size <= len(small):
+                parameters: list[object] = []
+                for result in small[start : start + size]:
+                    parameters += result_row_of(result)
+                steps.append((self._keep[size], parameters, ()))
                 start += size
         return steps
 
@@ -154,6 +189,46 @@ class SqlMapper:
                         handles.add(job.handle)
                 yield job
 
+    # What was kept of jobs that ended.
+
+    def result(self, cursor: Cursor, handle: bytes) -> Result | None:
+        """Return the result of a handle, None where there is none that can be read."""
+        cursor.execute(self.statements.result, (handle,))
+        for row in cursor.fetchall():
+            result = read_result(row)
+            if isinstance(result, Result):
+                return result
+        return None
+
+    def letters(self, cursor: Cursor, after: int, limit: int) -> list[DeadLetter]:
+        """Return dead letters that can be read, of numbers above one, so many at most."""
+        cursor.execute(self.statements.letters, (after, limit))
+        return readable(cursor.fetchall())
+
+    def letter(self, cursor: Cursor, handle: bytes) -> DeadLetter | None:
+        """Return the dead letter of a handle, None where there is none that can be read."""
+        cursor.execute(self.statements.letter, (handle,))
+        return next(iter(readable(cursor.fetchall())), None)
+
+    def revive(self, cursor: Cursor, handle: bytes) -> Job | None:
+        """Make a dead letter a job again; the caller commits."""
+        letter = self.letter(cursor, handle)
+        if letter is None:
+            return None
+        job = letter.job
+        job.attempts = job.epoch = 0
+        self.run(cursor, self.add_steps([job]))
+        cursor.execute(self.statements.unbury, (job.number,))
+        return job
+
+    def remove_letter(self, cursor: Cursor, handle: bytes) -> bool:
+        """Forget the dead letter of a handle; return whether there was one."""
+        letter = self.letter(cursor, handle)
+        if letter is None:
+            return False
+        cursor.execute(self.statements.unbury, (letter.job.number,))
+        return True
+
     # Generations.
 
     def start_generation(self, cursor: Cursor, started: int) -> int:
@@ -187,3 +262,9 @@ class SqlMapper:
         return max(
             (n for n in counts if isinstance(n, int) and 0 <= n <= MAX_GENERATION), default=0
         )
+
+
+def readable(rows: Sequence[Sequence[object]]) -> list[DeadLetter]:
+    """Return the dead letters among rows; what can't be read stays where it is."""
+    letters = [read_letter(row) for row in rows]
+    return [letter for letter in letters if isinstance(letter, DeadLetter)]

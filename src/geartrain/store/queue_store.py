@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from geartrain.broker.job import Job
-from geartrain.store.batch import Batch, Coalesced
+from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 
 
 class Damaged:
@@ -68,7 +68,8 @@ class QueueStore(Protocol):
         Make all of it durable in one transaction, or none of it.
 
         ``adds`` come first, then ``updates``, ``dead``, ``results`` and ``dones``. A job that is
-        there already is left as it is; an unknown number is no error. The batch is not changed.
+        there already is left as it is, and so is a dead letter; an unknown number is no error.
+        A later result of a handle replaces the earlier one. The batch is not changed.
 
         Returns only once a crash can't undo it. Where several servers share the store, it
         returns the adds that it did not keep because another server's job has their unique
@@ -80,6 +81,45 @@ class QueueStore(Protocol):
         raised are refused: where a part of it may have got through all the same, the
         store takes it out again before it keeps anything else.
         """
+        ...
+
+    # What was kept of jobs that ended. Called on the writer thread, between commits; each raises
+    # StoreUnavailable and StoreDamaged as ``commit`` does.
+
+    def result(self, handle: bytes) -> Result | None:
+        """Return what a job ended with, None where nothing is kept; it may have expired."""
+        ...
+
+    def forget_results(self, now: float) -> None:
+        """Forget the results that have expired at a time, in seconds since 1970."""
+        ...
+
+    def dead_letters(self, after: int, limit: int) -> Sequence[DeadLetter]:
+        """
+        Return dead letters in the order of their jobs' numbers.
+
+        Args:
+            after: Only those of larger numbers; 0 for all.
+            limit: As many as this at most.
+
+        """
+        ...
+
+    def dead_letter(self, handle: bytes) -> DeadLetter | None:
+        """Return the dead letter of a handle, None where there is none."""
+        ...
+
+    def revive(self, handle: bytes) -> Job | None:
+        """
+        Make a dead letter a job again, in one transaction, and return the job.
+
+        It keeps its number, its handle and the time of its submission; its attempts start
+        over, and its epoch is 0. None where there is no such letter.
+        """
+        ...
+
+    def remove_dead_letter(self, handle: bytes) -> bool:
+        """Forget a dead letter for good; return whether there was one."""
         ...
 
     def close(self) -> None:

@@ -14,9 +14,21 @@ from math import isfinite
 from typing import Final
 
 from geartrain.broker.job import HIGH, LOW, NORMAL, Job
+from geartrain.store.batch import COMPLETED, TOO_LARGE, DeadLetter, Result
 from geartrain.store.queue_store import Damaged
 
-__all__ = ["COLUMNS", "MAX_HANDLE", "row_of", "read_row"]
+__all__ = [
+    "COLUMNS",
+    "LETTER_COLUMNS",
+    "MAX_HANDLE",
+    "RESULT_COLUMNS",
+    "letter_row_of",
+    "read_letter",
+    "read_result",
+    "read_row",
+    "result_row_of",
+    "row_of",
+]
 
 # The order of a row everywhere. ``function`` and ``unique`` are reserved words of SQL, so these
 # two columns are called what gearmand calls them.
@@ -31,6 +43,17 @@ COLUMNS: Final = (
     "reducer",
     "submitted",
     "attempts",
+)
+# A dead letter is a job and these.
+LETTER_COLUMNS: Final = (*COLUMNS, "reason", "died")
+RESULT_COLUMNS: Final = (
+    "handle",
+    "number",
+    "function_name",
+    "outcome",
+    "data",
+    "ended",
+    "expires",
 )
 TYPES: Final = (int, bytes, bytes, bytes, bytes, int, int, bytes, float, int)
 # What a database calls the types a driver returns.
@@ -122,3 +145,52 @@ def reason(row: Sequence[object]) -> str:
         f"one of these is out of range: number {number}, epoch {epoch}, "
         f"submitted {submitted}, attempts {attempts}"
     )
+
+
+# What is kept of jobs that ended.
+
+
+def letter_row_of(letter: DeadLetter) -> tuple[object, ...]:
+    """Return a dead letter's columns in the order of ``LETTER_COLUMNS``."""
+    return (*row_of(letter.job), letter.reason, letter.died)
+
+
+def read_letter(row: Sequence[object]) -> DeadLetter | Damaged:
+    """Return the dead letter that a row holds, or what is wrong with it."""
+    *columns, why, died = row
+    job = read_row(columns)
+    if isinstance(job, Damaged):
+        return job
+    if type(why) is bytes and type(died) is float and isfinite(died):
+        return DeadLetter(job, why, died)
+    return Damaged(f"number {job.number}", f"reason or died can't be read: {why!r:.100}, {died!r}")
+
+
+def result_row_of(result: Result) -> tuple[object, ...]:
+    """Return a result's columns in the order of ``RESULT_COLUMNS``."""
+    return (
+        result.handle,
+        result.number,
+        result.function,
+        result.outcome,
+        result.data,
+        result.ended,
+        result.expires,
+    )
+
+
+def read_result(row: Sequence[object]) -> Result | Damaged:
+    """Return the result that a row holds, or what is wrong with it."""
+    handle, number, function, outcome, data, ended, expires = row
+    if (
+        type(handle) is bytes
+        and type(number) is int
+        and type(function) is bytes
+        and type(outcome) is int
+        and COMPLETED <= outcome <= TOO_LARGE
+        and type(data) is bytes
+        and type(ended) is float
+        and type(expires) is float
+    ):
+        return Result(handle, number, function, outcome, data, ended, expires)
+    return Damaged(f"result of {handle!r}", f"outcome {outcome!r} or another column can't be read")

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from time import time
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged, StoreError, StoreUnavailable, UsageError
-from geartrain.store.batch import Batch, Coalesced
+from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 from geartrain.store.gearmand_table import (
     Imported,
     check_table,
@@ -31,7 +31,7 @@ from geartrain.store.gearmand_table import (
     offer_view,
 )
 from geartrain.store.lock import StoreLock
-from geartrain.store.mapper import SqlMapper, Step
+from geartrain.store.mapper import Cursor, SqlMapper, Step
 from geartrain.store.queue_store import Damaged
 from geartrain.store.rows import MAX_HANDLE
 from geartrain.store.sqlite_file import (
@@ -45,6 +45,8 @@ from geartrain.store.sqlite_file import (
 from geartrain.store.sqlite_statements import HEAD, STATEMENTS
 
 __all__ = ["SqliteStore"]
+
+T = TypeVar("T")
 
 # How long a commit waits for another program that writes, in seconds. Two waits in a row
 # still refuse within a second.
@@ -244,6 +246,50 @@ class SqliteStore:
             self._forget_refused(connection)
             self._run(connection, steps, batch.adds)
             return ()
+        except (sqlite3.Error, MemoryError) as error:
+            raise translated(error, self.path) from error
+
+    # What was kept of jobs that ended.
+
+    def result(self, handle: bytes) -> Result | None:
+        """Return what a job ended with; see ``QueueStore``."""
+        return self._do(lambda cursor: self._mapper.result(cursor, handle))
+
+    def forget_results(self, now: float) -> None:
+        """Forget the results that have expired; see ``QueueStore``."""
+        self._do(lambda cursor: cursor.execute(STATEMENTS.forget_results, (now,)))
+
+    def dead_letters(self, after: int, limit: int) -> Sequence[DeadLetter]:
+        """Return dead letters in the order of their numbers; see ``QueueStore``."""
+        return self._do(lambda cursor: self._mapper.letters(cursor, after, limit))
+
+    def dead_letter(self, handle: bytes) -> DeadLetter | None:
+        """Return the dead letter of a handle; see ``QueueStore``."""
+        return self._do(lambda cursor: self._mapper.letter(cursor, handle))
+
+    def revive(self, handle: bytes) -> Job | None:
+        """Make a dead letter a job again; see ``QueueStore``."""
+        return self._do(lambda cursor: self._mapper.revive(cursor, handle), writes=True)
+
+    def remove_dead_letter(self, handle: bytes) -> bool:
+        """Forget a dead letter for good; see ``QueueStore``."""
+        return self._do(lambda cursor: self._mapper.remove_letter(cursor, handle), writes=True)
+
+    def _do(self, work: Callable[[Cursor], T], *, writes: bool = False) -> T:
+        """Do something with a cursor; within a transaction where it is several statements."""
+        try:
+            connection = self._connected()
+            self._forget_refused(connection)
+            try:
+                if writes:
+                    connection.execute("BEGIN IMMEDIATE")
+                done = work(connection.cursor())
+                if writes:
+                    connection.execute("COMMIT")
+            except BaseException:
+                self._drop()
+                raise
+            return done
         except (sqlite3.Error, MemoryError) as error:
             raise translated(error, self.path) from error
 

@@ -26,6 +26,15 @@ class Statements:
         forget_refused: Removes the job with a number and a handle.
         handle: Reads the handle of a number.
         replay: Reads all jobs, in the order of their numbers.
+        bury: Keeps a dead letter, in the order of ``LETTER_COLUMNS``; leaves one that is there.
+        unbury: Removes the dead letter of a number.
+        letter: Reads the dead letter of a handle.
+        letters: Reads dead letters of numbers above a first, as many as a second parameter says.
+        keep: Start of the statement that keeps results, up to ``VALUES``.
+        keep_row: The parameters of one result, in the order of ``RESULT_COLUMNS``.
+        keep_end: Its end, which replaces an earlier result of the same handle.
+        result: Reads the result of a handle.
+        forget_results: Removes the results that expire at a time or before.
         highest: Reads the highest number below a limit.
         generation: Reads the generations that were started; one row.
         forget_generation: Removes that row.
@@ -46,6 +55,15 @@ class Statements:
         forget_refused: str,
         handle: str,
         replay: str,
+        bury: str,
+        unbury: str,
+        letter: str,
+        letters: str,
+        keep: str,
+        keep_row: str,
+        keep_end: str,
+        result: str,
+        forget_results: str,
         highest: str,
         generation: str,
         forget_generation: str,
@@ -61,6 +79,15 @@ class Statements:
         self.forget_refused = forget_refused
         self.handle = handle
         self.replay = replay
+        self.bury = bury
+        self.unbury = unbury
+        self.letter = letter
+        self.letters = letters
+        self.keep = keep
+        self.keep_row = keep_row
+        self.keep_end = keep_end
+        self.result = result
+        self.forget_results = forget_results
         self.highest = highest
         self.generation = generation
         self.forget_generation = forget_generation

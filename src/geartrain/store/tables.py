@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Double,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -22,10 +23,11 @@ from sqlalchemy import (
     String,
     Table,
 )
+from sqlalchemy.dialects.mysql import VARBINARY
 
 from geartrain.store.rows import MAX_HANDLE
 
-__all__ = ["generation", "jobs", "metadata", "version"]
+__all__ = ["dead_letters", "generation", "jobs", "metadata", "results", "version"]
 
 metadata = MetaData()
 
@@ -52,6 +54,40 @@ jobs = Table(
     Column("reducer", LargeBinary(2**24 - 1), nullable=False),
     Column("submitted", Double, nullable=False),
     Column("attempts", Integer, nullable=False),
+)
+
+# MySQL has no index on a BLOB without a length.
+indexed_handle = LargeBinary(MAX_HANDLE).with_variant(VARBINARY(MAX_HANDLE), "mysql", "mariadb")
+
+# Jobs that were given up, as they were, and why.
+dead_letters = Table(
+    "geartrain_dead_letters",
+    metadata,
+    Column(
+        "number",
+        BigInteger().with_variant(Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("handle", indexed_handle, nullable=False),
+    *(Column(column.name, column.type, nullable=False) for column in list(jobs.columns)[2:]),
+    Column("reason", LargeBinary(2**24 - 1), nullable=False),
+    Column("died", Double, nullable=False),
+    Index("geartrain_dead_letters_handle", "handle"),
+)
+
+# What jobs ended with, for as long as their function's policy says.
+results = Table(
+    "geartrain_results",
+    metadata,
+    Column("handle", indexed_handle, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("function_name", LargeBinary(2**24 - 1), nullable=False),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("data", LargeBinary(2**32 - 1), nullable=False),
+    Column("ended", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Index("geartrain_results_expires", "expires"),
 )
 
 # One row: how many generations were started.
