@@ -33,6 +33,8 @@ missing_packages() {
     have mariadbd || [ -x /usr/sbin/mariadbd ] || echo mariadb-server
     [ -e /usr/lib/galera/libgalera_smm.so ] || echo galera-4
     have rsync || echo rsync
+    have redis-server || echo redis-server
+    have memcached || echo memcached
     have gcc || echo gcc libc6-dev
     [ -e /usr/include/libgearman/gearman.h ] || echo libgearman-dev
 }

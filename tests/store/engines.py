@@ -7,14 +7,21 @@ started again. To have a new engine tested, add it to ``ENGINES``.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import redis
+
 from geartrain.store.queue_store import QueueStore
 from geartrain.store.rows import COLUMNS
 from geartrain.store.url import open_store
+from geartrain.store.values import pack_values
+from tests.services.key_value import shared_redis
+
+counter = itertools.count()
 
 
 class Engine(Protocol):
@@ -44,4 +51,18 @@ class Sqlite:
         connection.close()
 
 
-ENGINES = {"sqlite": Sqlite}
+class Redis:
+    def __init__(self, directory: Path) -> None:
+        self.server = shared_redis()
+        self.prefix = f"{directory.name}-{next(counter)}"
+
+    def store(self) -> QueueStore:
+        return open_store(self.server.url(self.prefix), handle_prefix=b"H:test:import")
+
+    def write_row(self, row: Sequence[object]) -> None:
+        number, *columns = row
+        with redis.Redis(port=self.server.port) as client:
+            client.hset(f"{self.prefix}:jobs", str(number), pack_values(columns))
+
+
+ENGINES = {"sqlite": Sqlite, "redis": Redis}

@@ -9,6 +9,7 @@ import pytest
 
 from geartrain.errors import UsageError
 from geartrain.store.memory import MemoryStore
+from geartrain.store.redis import RedisStore
 from geartrain.store.sqlite import SqliteStore
 from geartrain.store.url import open_store
 
@@ -54,7 +55,12 @@ def test_sqlite_with_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("", "did you mean sqlite:///?"),
         ("postgresql://h/db", "there is no postgresql store yet; use memory:, sqlite:///"),
         ("mysql+pymysql://h/db", "there is no mysql store yet"),
-        ("redis://h", "there is no redis store yet"),
+        ("redis:", "names no host: say redis://127.0.0.1:6379/0"),
+        ("redis://h/queue", "the database of a redis URL is a number, such as /0, not /queue"),
+        ("redis://h:many", "no valid port"),
+        ("redis://h/0?prefix=", "the prefix in a redis URL is 1 to 100 printable"),
+        ("redis://h/0?colour=red", "does not take these parameters of the URL: colour"),
+        ("reddis://h", "did you mean redis"),
         ("postgre://h/db", "did you mean postgres:?"),
         ("oracle://h/db", "no store is called 'oracle': use memory:, sqlite:///"),
     ],
@@ -67,12 +73,35 @@ def test_url_of_no_store_says_what_to_write(url: str, says: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["postgresql://u:secret@h/db", "oracle://u:secret@h/db", "postgre://u:secret@h", "u:secret@h"],
+    [
+        "postgresql://u:secret@h/db",
+        "redis://u:secret@h/no",
+        "redis://u:se/secret@h/0",
+        "oracle://u:secret@h/db",
+        "postgre://u:secret@h",
+        "u:secret@h",
+    ],
 )
 def test_passwords_are_not_repeated(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_store(url, handle_prefix=b"H:x")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("redis://h", "redis://h:6379/0"),
+        ("redis://user:secret@h:6380/3?prefix=jobs", "redis://h:6380/3?prefix=jobs"),
+        ("valkey://:secret@[::1]/2", "valkey://[::1]:6379/2"),
+        ("rediss://h?ssl_cert_reqs=required&prefix=geartrain", "rediss://h:6379/0"),
+        ("valkeys://h", "valkeys://h:6379/0"),
+    ],
+)
+def test_redis_is_named_without_its_password(url: str, name: str) -> None:
+    store = open_store(url, handle_prefix=b"H:x")
+    assert isinstance(store, RedisStore)
+    assert store.name == name
 
 
 @pytest.mark.parametrize("table", ["", "a b", 'a"; DROP TABLE x; --', "größe", "a.b", "a\n"])

@@ -12,18 +12,15 @@ from geartrain.store.queue_store import QueueStore
 
 __all__ = ["open_store"]
 
-KNOWN: Final = ("memory", "sqlite")
+KNOWN: Final = ("memory", "redis", "rediss", "sqlite", "valkey", "valkeys")
 PLANNED: Final = (
     "mariadb",
     "memcached",
     "mysql",
     "postgres",
     "postgresql",
-    "redis",
-    "rediss",
-    "valkey",
 )
-FORMS: Final = "memory:, sqlite:///relative.db or sqlite:////absolute.db"
+FORMS: Final = "memory:, sqlite:///relative.db, sqlite:////absolute.db or redis://HOST:PORT/0"
 
 
 def open_store(url: str, *, handle_prefix: bytes, table: str = "gearman_queue") -> QueueStore:
@@ -31,7 +28,8 @@ def open_store(url: str, *, handle_prefix: bytes, table: str = "gearman_queue") 
     Return the store that a URL names, not connected yet.
 
     Args:
-        url: ``memory:``, ``sqlite:///relative.db`` or ``sqlite:////absolute.db``.
+        url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or
+            ``redis://HOST:PORT/DATABASE`` (see ``redis_url``).
         handle_prefix: Start of the handles of jobs that are imported; the broker's.
         table: Where gearmand's table is looked for, and a view like it is offered.
 
@@ -50,9 +48,25 @@ def open_store(url: str, *, handle_prefix: bytes, table: str = "gearman_queue") 
         from geartrain.store.sqlite import SqliteStore
 
         return SqliteStore(sqlite_path(rest), handle_prefix=handle_prefix, table=table)
+    if colon and name in ("redis", "rediss", "valkey", "valkeys"):
+        return redis_store(url)
     if name in PLANNED:
         raise UsageError(f"there is no {name} store yet; use {FORMS}")
     raise UsageError(unknown(name, url))
+
+
+def redis_store(url: str) -> QueueStore:
+    """Return the store in a Redis; raises UsageError where its library is not installed."""
+    try:
+        from geartrain.store.redis import RedisStore
+        from geartrain.store.redis_url import read_place
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        raise UsageError(
+            "a store in Redis needs its library: pip install 'geartrain[redis]'"
+        ) from None
+    return RedisStore(read_place(url))
 
 
 def sqlite_path(rest: str) -> str:

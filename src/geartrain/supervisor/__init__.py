@@ -1,1 +1,0 @@
-"""Worker processes of any language, started, watched, restarted, scaled and stopped."""

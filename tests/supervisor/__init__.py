@@ -1,1 +1,0 @@
-"""Tests of the supervisor: its states and fleet, and real processes."""
