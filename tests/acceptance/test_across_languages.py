@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.expectations import repaired
 from tests.acceptance.peer import Peers
 
-LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear", "geartrain"]
+LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear", "geartrain", "geartrain_aio"]
 
 every_pair = pytest.mark.parametrize(
     ("client", "worker"),
@@ -22,6 +22,8 @@ every_pair = pytest.mark.parametrize(
         ("gear", "perl"),
         ("geartrain", "php"),
         ("perl", "geartrain"),
+        ("geartrain_aio", "perl"),
+        ("node", "geartrain_aio"),
     ],
 )
 

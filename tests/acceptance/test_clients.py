@@ -10,7 +10,7 @@ from tests.acceptance.expectations import repaired
 from tests.acceptance.job_server import JobServer, eventually
 from tests.acceptance.peer import Peers
 
-LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear", "geartrain"]
+LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear", "geartrain", "geartrain_aio"]
 
 every_client = pytest.mark.parametrize("language", LANGUAGES)
 

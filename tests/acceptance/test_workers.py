@@ -11,7 +11,7 @@ from tests.acceptance.expectations import repaired
 from tests.acceptance.job_server import JobServer
 from tests.acceptance.peer import Peers
 
-LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear", "geartrain"]
+LANGUAGES = ["php", "perl", "node", "c", "pygearman", "gear", "geartrain", "geartrain_aio"]
 
 every_worker = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -200,7 +200,10 @@ def test_a_worker_that_left_is_not_counted_any_more(
 
 
 @every_worker_but(
-    php="its numbers are whole", c="its numbers are whole", geartrain="its numbers are whole"
+    php="its numbers are whole",
+    c="its numbers are whole",
+    geartrain="its numbers are whole",
+    geartrain_aio="its numbers are whole",
 )
 def test_progress_is_passed_on_as_the_worker_wrote_it(
     peers: Peers, job_server: JobServer, language: str, function: str

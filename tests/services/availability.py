@@ -92,6 +92,7 @@ SERVICES = {
     "pygearman": Service(BY_SCRIPT, peer("python", "gearman")),
     "gear": Service(BY_SCRIPT, peer("python", "gear")),
     "geartrain": Service("make install", lambda: find_spec("geartrain") is not None),
+    "geartrain_aio": Service("make install", lambda: find_spec("geartrain") is not None),
     "netcat": Service("apt install netcat-openbsd", program("nc")),
     "redis": Service("apt install redis-server", program("redis-server")),
     "memcached": Service("apt install memcached", program("memcached")),

@@ -80,6 +80,7 @@ def serve(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Run a job server."""
+    from geartrain.cli.daemon import raise_file_limit
     from geartrain.server.configuration import check, load_settings
     from geartrain.server.running import run_server
     from geartrain.server.server import new_server
@@ -98,6 +99,8 @@ def serve(
     if store:
         settings.store = store
     check(settings)
+    # Each connection is an open file, and a login shell allows no more than 1,024 of them.
+    raise_file_limit(0)
     server = new_server(settings)
 
     def ready() -> None:

@@ -1,0 +1,1 @@
+"""Worker processes of any language, started, watched, restarted, scaled and stopped."""

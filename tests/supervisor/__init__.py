@@ -1,0 +1,1 @@
+"""Tests of the supervisor: its states and fleet, and real processes."""
