@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 REQUEST: Final = b"\0REQ"
 RESPONSE: Final = b"\0RES"
 HEADER_SIZE: Final = 12
@@ -119,6 +121,7 @@ ARGUMENTS: Final[list[int]] = [count for _, count, _ in _TABLE]
 LAST_MAY_LACK: Final[list[bool]] = [lack for _, _, lack in _TABLE]
 
 
+@mypyc_attr(acyclic=True)
 class Packet:
     """
     One packet, cut into its arguments.

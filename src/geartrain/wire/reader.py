@@ -229,23 +229,13 @@ class PacketReader:
 
 def cut_arguments(data: bytes, start: i64, end: i64, kind: i32) -> list[bytes] | None:
     """Return the arguments of a packet of type ``kind``, or None where they don't fit its size."""
-    missing: i64 = ARGUMENTS[kind]
-    args: list[bytes] = []
-    if missing == 0:
-        return args if start == end else None
-    while missing > 1:
-        separator: i64 = data.find(_NUL, start, end)
-        if separator < 0:
-            if missing == 2 and LAST_MAY_LACK[kind]:
-                args.append(data[start:end])
-                args.append(b"")
-                return args
-            return None
-        args.append(data[start:separator])
-        start = separator + 1
-        missing -= 1
-    args.append(data[start:end])
-    return args
+    expected = ARGUMENTS[kind]
+    if expected == 0:
+        return [] if start == end else None
+    args = data[start:end].split(_NUL, expected - 1)
+    if len(args) == expected - 1 and LAST_MAY_LACK[kind]:
+        args.append(b"")
+    return args if len(args) == expected else None
 
 
 __all__ = ["LARGE", "MAX_LINE", "MAX_PACKET", "PacketReader", "cut_arguments"]
