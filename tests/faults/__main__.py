@@ -18,11 +18,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="servers to kill (100)")
     parser.add_argument("--server", default="geartrain", help="geartrain or gearmand (geartrain)")
+    parser.add_argument("--store", default="", help="URL of geartrain's store (a file of SQLite's)")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)  # noqa: T201
     with tempfile.TemporaryDirectory() as folder:
-        verdict = kill_again_and_again(args.server, Path(folder), args.rounds, args.seed)
+        verdict = kill_again_and_again(
+            args.server, Path(folder), args.rounds, args.seed, args.store
+        )
     print(f"{args.server}: {verdict}")  # noqa: T201
     return 1 if verdict.lost or verdict.refused_but_run or verdict.unexplained else 0
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.account import Account, Verdict
@@ -16,16 +17,30 @@ from tests.faults.server import Server
 PROGRESS_TIMEOUT = 20.0
 
 
-def kill_again_and_again(program: str, folder: Path, rounds: int, seed: int) -> Verdict:
+def kill_again_and_again(
+    program: str,
+    folder: Path,
+    rounds: int,
+    seed: int,
+    store: str = "",
+    also: Callable[[int], None] = lambda _: None,
+) -> Verdict:
     """
     Run producers with distinct, empty, ``-`` and joined keys, and kill the server between them.
 
     Each round lets the clients get some acknowledgements, at random how many, then kills the
     server and starts another on its files. In the end all acknowledged jobs get time to run.
+
+    Args:
+        program: As ``Server`` takes it; so are ``folder`` and ``store``.
+        rounds: How many servers are killed.
+        seed: Of what is left to chance.
+        also: Called with the round while no server runs: the moment to kill the store too.
+
     """
     chance = random.Random(seed)
     account = Account()
-    server = Server(program, folder)
+    server = Server(program, folder, store)
     server.start()
     port = server.port
     peers: list[Peer] = [
@@ -40,11 +55,12 @@ def kill_again_and_again(program: str, folder: Path, rounds: int, seed: int) -> 
     for peer in peers:
         peer.start()
     try:
-        for _ in range(rounds):
+        for number in range(rounds):
             enough = len(account.acked) + chance.randint(20, 400)
             assert wait_for(lambda: len(account.acked) >= enough, PROGRESS_TIMEOUT), "no progress"  # noqa: B023
             server.kill()
             account.kill()
+            also(number)
             server.start()
         for peer in producers:
             peer.stopped.set()

@@ -23,12 +23,14 @@ class Server:
     Args:
         program: ``geartrain``, or ``gearmand`` for Debian's.
         folder: Where its files are.
+        store: URL of geartrain's store; empty for an SQLite file in the folder.
 
     """
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, store: str = "") -> None:
         self.program = program
         self.folder = folder
+        self.store = store or f"sqlite:///{folder / 'queue.db'}"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -36,16 +38,15 @@ class Server:
 
     def command(self) -> list[str]:
         """Return the command line."""
-        database = self.folder / "queue.db"
         if self.program == "geartrain":
             own = Path(sys.executable).with_name("geartrain")
             address = f"127.0.0.1:{self.port}"
-            return [str(own), "serve", "--listen", address, "--store", f"sqlite:///{database}"]
+            return [str(own), "serve", "--listen", address, "--store", self.store]
         found = shutil.which(self.program, path="/usr/sbin:/usr/bin")
         assert found, f"{self.program} is not installed"
         return [
             *(found, "-L", "127.0.0.1", "-p", str(self.port)),
-            *("-q", "libsqlite3", "--libsqlite3-db", str(database)),
+            *("-q", "libsqlite3", "--libsqlite3-db", str(self.folder / "queue.db")),
             *("-l", str(self.folder / "log"), "-P", str(self.folder / "pid")),
         ]
 
