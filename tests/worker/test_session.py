@@ -255,6 +255,33 @@ def test_a_function_is_announced_once(session: WorkerSession) -> None:
     assert sent(session) == b""
 
 
+def test_a_function_is_taken_back_once_its_jobs_have_ended() -> None:
+    session = make_session(Slots(2), a=0, b=0)
+    job = give(session, b"H:1", b"a")
+    session.take_output()
+    session.cant_do(b"b")
+    assert sent(session) == pack_request(CANT_DO, [b"b"])
+    session.cant_do(b"a")
+    session.cant_do(b"unknown")
+    assert sent(session) == b""
+    session.complete(job, b"")
+    assert sent(session) == pack_request(WORK_COMPLETE, [b"H:1", b""]) + pack_request(
+        CANT_DO, [b"a"]
+    )
+    assert session.abilities == {}
+
+
+def test_a_function_that_comes_back_before_the_server_heard_is_not_announced_again() -> None:
+    session = make_session(Slots(2), a=0)
+    job = give(session, b"H:1", b"a")
+    session.take_output()
+    session.cant_do(b"a")
+    session.can_do(b"a", 0)
+    session.complete(job, b"")
+    assert CANT_DO.to_bytes(4, "big") not in sent(session)
+    assert session.abilities == {b"a": 0}
+
+
 def test_ready_means_that_the_echo_after_the_latest_ability_is_back(session: WorkerSession) -> None:
     assert not session.is_ready()
     session.receive_data(ECHOED)

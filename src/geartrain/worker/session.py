@@ -175,6 +175,8 @@ class WorkerSession:
         self.slots = slots
         self.client_id = client_id
         self.abilities = dict(abilities)
+        # Functions taken back while jobs of them are held: the server does not know it yet.
+        self.withdrawn: list[bytes] = []
         self.options = options
         self.reader = PacketReader(RESPONSE, max_packet)
         self.output: list[bytes] = []
@@ -219,11 +221,36 @@ class WorkerSession:
         if function in self.abilities or self.stopping or not self.open:
             return
         self.abilities[function] = milliseconds
+        if function in self.withdrawn:
+            # The server still knows it.
+            self.withdrawn.remove(function)
+            return
         self.write_ability(function, milliseconds)
         self.ask_ready()
         # gearmand leaves a worker asleep that learns a function while jobs for it are waiting.
         self.wake()
         self.slots.deal()
+
+    def cant_do(self, function: bytes) -> None:
+        """
+        Take one function back; where jobs of it are held, when they have ended.
+
+        A server takes the jobs of a withdrawn function away from their worker. One that was
+        assigned meanwhile may still arrive, and is to be given to `finish` alone.
+        """
+        if function not in self.abilities or self.stopping or not self.open:
+            return
+        del self.abilities[function]
+        self.withdrawn.append(function)
+        self.withdraw()
+
+    def withdraw(self) -> None:
+        """Tell the server of the withdrawn functions of which no job is held."""
+        busy = {job.function for job in self.held}
+        for function in list(self.withdrawn):
+            if function not in busy:
+                self.withdrawn.remove(function)
+                self.write(pack_request(CANT_DO, [function]))
 
     def echo(self) -> None:
         """Ask for a sign of life; `echoes_due` goes back to 0 when it has come."""
@@ -460,6 +487,8 @@ class WorkerSession:
         """
         self.held.remove(job)
         self.slots.free += 1
+        if self.withdrawn and self.open:
+            self.withdraw()
         self.slots.deal()
         if self.stopping:
             self.leave()

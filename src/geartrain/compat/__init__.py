@@ -1,0 +1,1 @@
+"""Names of other libraries, carried by this package's clients and workers."""
