@@ -16,16 +16,20 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from geartrain.broker.administering import (
+    DONE,
+    FUNCTION_IN_USE,
+    NO_SUCH_FUNCTION,
+    NO_SUCH_JOB,
+    administer,
+)
 from geartrain.broker.commands import (
     Answer,
-    CancelJob,
     CanDo,
     CantDo,
     Command,
     Connect,
-    CreateFunction,
     Disconnect,
-    DropFunction,
     Echo,
     GetStatus,
     GetStatusUnique,
@@ -33,14 +37,10 @@ from geartrain.broker.commands import (
     Persisted,
     PersistFailed,
     PreSleep,
-    ReportFunctions,
-    ReportJobs,
-    ReportWorkers,
     ResetAbilities,
     Restore,
     SessionCommand,
     SetClientId,
-    SetMaxQueue,
     StopAssigning,
     SubmitJob,
     Tick,
@@ -54,16 +54,13 @@ from geartrain.broker.commands import (
     WorkWarning,
 )
 from geartrain.broker.effects import (
-    AdminResult,
     AssignJob,
     EchoResult,
     Effect,
     Error,
     Forget,
-    FunctionsReport,
     GaveUp,
     JobCreated,
-    JobsReport,
     KeepAttempts,
     NoJob,
     Noop,
@@ -78,18 +75,11 @@ from geartrain.broker.effects import (
     SendWarning,
     SessionEffect,
     StatusResult,
-    WorkersReport,
 )
 from geartrain.broker.function import Function
 from geartrain.broker.job import DELAYED, ENDED, NORMAL, RUNNING, STORING, WAITING, Job
 from geartrain.broker.session import Ability, Session
 from geartrain.broker.timetable import Timetable
-
-# Outcomes of an administrator's command.
-DONE: Final = 0
-NO_SUCH_JOB: Final = 1
-NO_SUCH_FUNCTION: Final = 2
-FUNCTION_IN_USE: Final = 3
 
 # A worker that was woken and does not grab within this many seconds is not waited for.
 WAKE_PATIENCE: Final = 0.25
@@ -277,7 +267,7 @@ class Broker:
         elif isinstance(command, GetStatusUnique):
             self.get_status_unique(session, command.unique)
         else:
-            self.administer(session, command)
+            administer(self, session, command)
 
     # Clients.
 
@@ -842,89 +832,6 @@ class Broker:
             _, session, wake_number = self.wakes.popleft()
             if session.wake_number == wake_number and session.woken_for is not None:
                 self.wake_others(now, session.woken_for)
-
-    # Administrators.
-
-    def administer(self, session: Session, command: SessionCommand) -> None:
-        """Carry out an administrator's command."""
-        if isinstance(command, ReportFunctions):
-            self.report_functions(session, command.by_priority)
-        elif isinstance(command, ReportWorkers):
-            rows = [
-                (one.number, one.client_id, [ability.function.name for ability in one.order])
-                for one in self.sessions.values()
-            ]
-            self.tell(session, WorkersReport(session.number, rows))
-        elif isinstance(command, ReportJobs):
-            jobs = list(self.jobs.values())
-            self.tell(session, JobsReport(session.number, jobs, command.unique))
-        elif isinstance(command, CancelJob):
-            outcome = self.cancel_job(command.handle)
-            self.tell(session, AdminResult(session.number, outcome))
-        elif isinstance(command, CreateFunction):
-            self.function(command.function).kept = True
-            self.tell(session, AdminResult(session.number, DONE))
-        elif isinstance(command, DropFunction):
-            outcome = self.drop_function(command.function, command.force)
-            self.tell(session, AdminResult(session.number, outcome))
-        elif isinstance(command, SetMaxQueue):
-            function = self.function(command.function)
-            function.limits = command.limits
-            function.kept = True
-            self.tell(session, AdminResult(session.number, DONE))
-        elif not isinstance(command, Connect):
-            raise AssertionError(f"nobody knows the command {command!r}")
-
-    def report_functions(self, session: Session, by_priority: bool) -> None:
-        """Answer ``status`` and ``prioritystatus``."""
-        rows: list[tuple[bytes, int, int, int, int]] = []
-        for function in self.functions.values():
-            if by_priority:
-                high, normal, low = function.lines
-                delayed = function.jobs - function.running - function.waiting()
-                rows.append(
-                    (function.name, high.count, normal.count + delayed, low.count, function.workers)
-                )
-            else:
-                rows.append((function.name, function.jobs, function.running, function.workers, 0))
-        self.tell(session, FunctionsReport(session.number, rows, by_priority))
-
-    def cancel_job(self, handle: bytes) -> int:
-        """
-        Give a job up and tell its listeners WORK_FAIL.
-
-        A worker that has it is not stopped, but nobody waits for it any more:
-        its unique key is free, and should the worker die, nobody runs it again.
-        """
-        job = self.jobs.get(handle)
-        if job is None:
-            return NO_SUCH_JOB
-        if job.state != RUNNING:
-            self.fail(job)
-            return DONE
-        if job.listeners is not None:
-            for listener in job.listeners:
-                self.tell(listener, SendFail(listener.number, job.handle, b""))
-            self.stop_listening(job)
-        if job.obligation and self.durable:
-            self.effects.append(Forget(job.number))
-        job.obligation = False
-        assert job.line is not None
-        job.line.release_unique(job)
-        return DONE
-
-    def drop_function(self, name: bytes, force: bool) -> int:
-        """Forget a function that nobody serves; its jobs only if ``force`` is given."""
-        function = self.functions.get(name)
-        if function is None:
-            return NO_SUCH_FUNCTION
-        if function.workers or function.running or (function.jobs and not force):
-            return FUNCTION_IN_USE
-        if function.jobs:
-            for job in [job for job in self.jobs.values() if job.line is function]:
-                self.fail(job)
-        del self.functions[name]
-        return DONE
 
     # Telling sessions.
 

@@ -1,0 +1,133 @@
+"""
+What administrators may ask of a broker: its books, and a few switches.
+
+Functions that are handed the broker, because its own file is long enough.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from geartrain.broker.commands import (
+    CancelJob,
+    Connect,
+    CreateFunction,
+    DropFunction,
+    ReportFunctions,
+    ReportJobs,
+    ReportWorkers,
+    SessionCommand,
+    SetMaxQueue,
+)
+from geartrain.broker.effects import (
+    AdminResult,
+    Forget,
+    FunctionsReport,
+    JobsReport,
+    SendFail,
+    WorkersReport,
+)
+from geartrain.broker.job import RUNNING
+from geartrain.broker.session import Session
+
+if TYPE_CHECKING:
+    from geartrain.broker.broker import Broker
+
+__all__ = [
+    "DONE",
+    "FUNCTION_IN_USE",
+    "NO_SUCH_FUNCTION",
+    "NO_SUCH_JOB",
+    "administer",
+]
+
+# Outcomes of an administrator's command.
+DONE: Final = 0
+NO_SUCH_JOB: Final = 1
+NO_SUCH_FUNCTION: Final = 2
+FUNCTION_IN_USE: Final = 3
+
+
+def administer(broker: Broker, session: Session, command: SessionCommand) -> None:
+    """Carry out an administrator's command."""
+    if isinstance(command, ReportFunctions):
+        report_functions(broker, session, command.by_priority)
+    elif isinstance(command, ReportWorkers):
+        rows = [
+            (one.number, one.client_id, [ability.function.name for ability in one.order])
+            for one in broker.sessions.values()
+        ]
+        broker.tell(session, WorkersReport(session.number, rows))
+    elif isinstance(command, ReportJobs):
+        jobs = list(broker.jobs.values())
+        broker.tell(session, JobsReport(session.number, jobs, command.unique))
+    elif isinstance(command, CancelJob):
+        outcome = cancel_job(broker, command.handle)
+        broker.tell(session, AdminResult(session.number, outcome))
+    elif isinstance(command, CreateFunction):
+        broker.function(command.function).kept = True
+        broker.tell(session, AdminResult(session.number, DONE))
+    elif isinstance(command, DropFunction):
+        outcome = drop_function(broker, command.function, command.force)
+        broker.tell(session, AdminResult(session.number, outcome))
+    elif isinstance(command, SetMaxQueue):
+        function = broker.function(command.function)
+        function.limits = command.limits
+        function.kept = True
+        broker.tell(session, AdminResult(session.number, DONE))
+    elif not isinstance(command, Connect):
+        raise AssertionError(f"nobody knows the command {command!r}")
+
+
+def report_functions(broker: Broker, session: Session, by_priority: bool) -> None:
+    """Answer ``status`` and ``prioritystatus``."""
+    rows: list[tuple[bytes, int, int, int, int]] = []
+    for function in broker.functions.values():
+        if by_priority:
+            high, normal, low = function.lines
+            delayed = function.jobs - function.running - function.waiting()
+            rows.append(
+                (function.name, high.count, normal.count + delayed, low.count, function.workers)
+            )
+        else:
+            rows.append((function.name, function.jobs, function.running, function.workers, 0))
+    broker.tell(session, FunctionsReport(session.number, rows, by_priority))
+
+
+def cancel_job(broker: Broker, handle: bytes) -> int:
+    """
+    Give a job up and tell its listeners WORK_FAIL.
+
+    A worker that has it is not stopped, but nobody waits for it any more:
+    its unique key is free, and should the worker die, nobody runs it again.
+    """
+    job = broker.jobs.get(handle)
+    if job is None:
+        return NO_SUCH_JOB
+    if job.state != RUNNING:
+        broker.fail(job)
+        return DONE
+    if job.listeners is not None:
+        for listener in job.listeners:
+            broker.tell(listener, SendFail(listener.number, job.handle, b""))
+        broker.stop_listening(job)
+    if job.obligation and broker.durable:
+        broker.effects.append(Forget(job.number))
+    job.obligation = False
+    assert job.line is not None
+    job.line.release_unique(job)
+    return DONE
+
+
+def drop_function(broker: Broker, name: bytes, force: bool) -> int:
+    """Forget a function that nobody serves; its jobs only if ``force`` is given."""
+    function = broker.functions.get(name)
+    if function is None:
+        return NO_SUCH_FUNCTION
+    if function.workers or function.running or (function.jobs and not force):
+        return FUNCTION_IN_USE
+    if function.jobs:
+        for job in [job for job in broker.jobs.values() if job.line is function]:
+            broker.fail(job)
+    del broker.functions[name]
+    return DONE
