@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from geartrain.errors import StoreUnavailable
-from geartrain.server import committer
+from geartrain.server import commits
 from geartrain.store.batch import Batch, Coalesced
 from geartrain.store.queue_store import QueueStore
 from tests.server.peer import (
@@ -189,7 +189,7 @@ def test_a_store_that_has_much_to_do_is_not_one_that_hangs(
     impatient: ThreadServer, store: ToldStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty commits take four times as long as one may, and none of them takes too long."""
-    monkeypatch.setattr(committer, "_BATCH_JOBS", 10)
+    monkeypatch.setattr(commits, "_BATCH_JOBS", 10)
     slow_down(store, 0.02)
     peer = impatient.peer()
     peer.send_bytes(request(SUBMIT_JOB_BG, b"f", b"", b"") * 200)
@@ -200,7 +200,7 @@ def test_a_store_that_has_much_to_do_is_not_one_that_hangs(
 def test_large_jobs_go_in_small_batches(
     server: ThreadServer, store: ToldStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(committer, "_BATCH_BYTES", 1000)
+    monkeypatch.setattr(commits, "_BATCH_BYTES", 1000)
     store.open_gate.clear()
     peer = server.peer()
     peer.send(SUBMIT_JOB_BG, b"f", b"", b"")
@@ -217,8 +217,8 @@ def test_large_jobs_go_in_small_batches(
 def test_a_large_job_has_more_time(
     impatient: ThreadServer, store: ToldStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(committer, "_BATCH_BYTES", 1000)
-    monkeypatch.setattr(committer, "_SLOWEST", 1000)
+    monkeypatch.setattr(commits, "_BATCH_BYTES", 1000)
+    monkeypatch.setattr(commits, "_SLOWEST", 1000)
     slow_down(store, 0.3)
     peer = impatient.peer()
     peer.submit(SUBMIT_JOB_BG, b"f", b"", b"x" * 11_000)
@@ -230,7 +230,7 @@ def test_a_job_done_before_its_batch_began_is_forgotten(
     server: ThreadServer, store: ToldStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A foreground client had it run; a background client joined, and was far behind in line."""
-    monkeypatch.setattr(committer, "_BATCH_JOBS", 1)
+    monkeypatch.setattr(commits, "_BATCH_JOBS", 1)
     client, producer = server.peer(), server.peer()
     client.send(CAN_DO, b"f")
     handle = client.submit(SUBMIT_JOB, b"f", b"key")
@@ -239,7 +239,7 @@ def test_a_job_done_before_its_batch_began_is_forgotten(
     producer.send_bytes(request(SUBMIT_JOB_BG, b"g", b"", b"") * 3)
     producer.send(SUBMIT_JOB_BG, b"f", b"key", b"")
     store.wait_for_commit()
-    adds = server.server.committer.coming.adds
+    adds = server.server.committer.commits.coming.adds
     eventually(lambda: len(adds) == 3, "the others wait")
     client.send(WORK_COMPLETE, handle, b"done")
     client.expect(WORK_COMPLETE, handle, b"done")
@@ -447,7 +447,7 @@ def test_a_job_joined_again_after_a_refusal_is_kept(
     store.open_gate.set()
     eventually(lambda: not store.plan, "it got through, and was not undone")
     assert producer.submit(SUBMIT_JOB_BG, b"f", b"key") == handle
-    eventually(lambda: not impatient.server.committer.owes(), "nothing is owed any more")
+    eventually(lambda: not impatient.server.committer.commits.owes(), "nothing is owed any more")
     assert handles_of(store) == {handle}
 
 

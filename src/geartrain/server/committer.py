@@ -2,14 +2,13 @@
 Group commit: everything that waited for the disk goes there in one transaction.
 
 The store is called from one thread of its own, so the event loop never waits
-for a disk or a database. While one commit is under way, what comes in gathers
-for the next: the slower the disk, the larger the batches.
+for a disk or a database. What goes to it when, and who hears of it, are the
+rules of ``commits``; here are the thread, the lock and the clock.
 
 Questions to the store are put on the same thread, between two commits.
 
 A store may also hang. When a commit takes too long, the event loop gives up
-the submissions that wait for it (``give_up``); should it get through after all,
-the thread takes them out again before it does anything else.
+the submissions that wait for it.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from geartrain.broker.job import ENDED, Job
+from geartrain.broker.job import Job
 from geartrain.errors import StoreError, StoreUnavailable
+from geartrain.server.commits import Commits
 from geartrain.store.batch import Batch, Coalesced
 from geartrain.store.queue_store import QueueStore
 
@@ -35,13 +35,6 @@ Answer = Callable[[list[Job], StoreError | None, Sequence[Coalesced]], None]
 
 # Seconds until what could not be stored is tried again when nothing new comes in.
 _RETRY_AFTER = 0.5
-# What goes into one commit at most, in jobs and in bytes of their workloads; a single job may be
-# larger. However much comes in, a store that works is done with so much long before it counts as
-# one that hangs.
-_BATCH_JOBS = 10_000
-_BATCH_BYTES = 8 * 1024 * 1024
-# Bytes a second that any store can take, for jobs larger than that.
-_SLOWEST = 16 * 1024 * 1024
 
 
 class Question:
@@ -82,29 +75,16 @@ class Committer:
             could not be stored, or None when they are on disk, and which of them were not
             kept because another server's job has their unique key.
 
-    Attributes:
-        stalled: The store has kept a commit waiting for too long; what is put now would
-            wait as well, so it should be refused instead.
-
     """
 
     def __init__(self, store: QueueStore, answer: Answer) -> None:
         self.store = store
         self.answer = answer
         self.changed = threading.Condition()
-        # What goes into the next commits; the jobs it adds perhaps into several.
-        self.coming = Batch()
+        # Both threads use these, with ``changed`` held.
+        self.commits = Commits()
         self.questions: list[Question] = []
         self.closing = False
-        # Jobs of the commit under way; when it began, in effect, or 0 when there is none.
-        self.under_way: list[Job] = []
-        self.began = 0.0
-        self.stalled = False
-        # What the store could not take yet, in order. The thread's own.
-        self.owed = Batch()
-        # Jobs that were stored after they had been refused, and have to be taken out.
-        self.owed_removals: list[int] = []
-        self.failing = False
         self.thread = threading.Thread(target=self.run, name="geartrain-store", daemon=True)
 
     # For the event loop.
@@ -113,10 +93,15 @@ class Committer:
         """Start the writer thread."""
         self.thread.start()
 
+    @property
+    def stalled(self) -> bool:
+        """Whether what is put now would wait for a commit that takes too long."""
+        return self.commits.stalled
+
     def put(self, batch: Batch) -> None:
         """Let all of it go into the next commit; never waits for the store."""
         with self.changed:
-            self.coming.add(batch)
+            self.commits.put(batch)
             self.changed.notify()
 
     def ask(self, question: Callable[[QueueStore], T]) -> Future[T]:
@@ -142,17 +127,12 @@ class Committer:
     def time_left(self, timeout: float) -> float | None:
         """Return for how many more seconds to wait for the store; None where nothing waits."""
         with self.changed:
-            if self.stalled or not (self.under_way or self.coming.adds):
-                return None
-            return self.began + timeout - time.monotonic() if self.began else timeout
+            return self.commits.time_left(time.monotonic(), timeout)
 
     def give_up(self) -> list[Job]:
         """Return all submissions without an answer; they will get none any more."""
         with self.changed:
-            jobs = self.under_way + self.coming.adds
-            self.coming.adds = []
-            self.stalled = self.began > 0
-            return jobs
+            return self.commits.give_up()
 
     def close(self, timeout: float) -> bool:
         """Commit what waits and end the thread; False when that took longer than allowed."""
@@ -169,103 +149,47 @@ class Committer:
         while self.wait():
             with self.changed:
                 questions, self.questions = self.questions, []
-                self.under_way = self.take_batch()
-            # A job that ended while it waited for its batch may be among the dones of an earlier
-            # one, where there was nothing yet to forget.
-            self.owed.dones += [job.number for job in self.under_way if is_over(job)]
-            if self.under_way or self.failing or self.owes():
-                self.commit_batch()
+                batch = self.commits.start(time.monotonic())
+            if batch is not None:
+                self.commit(batch)
             for question in questions:
                 question.put(self.store)
 
-    def commit_batch(self) -> None:
-        """Commit what was taken, and tell what became of its jobs."""
-        error, coalesced = self.commit(self.under_way)
-        with self.changed:
-            jobs, self.under_way = self.under_way, []
-            self.began = 0.0
-            given_up, self.stalled = self.stalled, False
-            if error is not None:
-                # What came in meanwhile has waited for a store that does not work.
-                jobs = self.coming.adds if given_up else jobs + self.coming.adds
-                self.coming.adds = []
-        if jobs and given_up and error is None:
-            self.take_out(jobs)
-        elif jobs:
-            self.answer(jobs, error, coalesced)
-
-    def take_batch(self) -> list[Job]:
-        """Take jobs that go into the next commit, all else too, and note when that begins."""
-        coming = self.coming
-        adds = coming.adds
-        count = size = 0
-        for job in adds[:_BATCH_JOBS]:
-            if count and size + len(job.workload) > _BATCH_BYTES:
-                break
-            size += len(job.workload)
-            count += 1
-        batch = adds[:count]
-        del adds[:count]
-        self.coming = Batch()
-        self.coming.adds = adds
-        coming.adds = []
-        self.owed.add(coming)
-        self.began = time.monotonic() + max(0, size - _BATCH_BYTES) / _SLOWEST
-        return batch
-
     def wait(self) -> bool:
         """Wait for something to commit; False when there is nothing more to come."""
+        commits = self.commits
         with self.changed:
-            while self.coming.is_empty() and not self.questions:
+            while not (commits.has_news() or commits.removing or self.questions):
                 if self.closing:
-                    return not self.failing and self.owes()
-                timeout = _RETRY_AFTER if self.failing else None
-                if not self.changed.wait(timeout) and self.failing:
+                    return not commits.failing and commits.owes()
+                timeout = _RETRY_AFTER if commits.failing else None
+                if not self.changed.wait(timeout) and commits.failing:
                     return True
             return True
 
-    def owes(self) -> bool:
-        """Return whether the store has not taken everything yet."""
-        return bool(self.owed_removals) or not self.owed.is_empty()
-
-    def commit(self, adds: list[Job]) -> tuple[StoreError | None, Sequence[Coalesced]]:
-        """Try to make jobs and what is owed durable; return why they are not, and who coalesced."""
-        if self.owed_removals:
-            # A refused submission may have been repeated meanwhile: the same job, now to be kept.
-            kept = {job.number for job in adds}
-            self.owed_removals = [number for number in self.owed_removals if number not in kept]
-        owed = self.owed
-        dones = self.owed_removals + owed.dones
-        batch = Batch(adds, owed.updates, dones, owed.dead, owed.results)
+    def commit(self, batch: Batch) -> None:
+        """Try to make a batch durable, and tell what became of its jobs."""
+        coalesced: Sequence[Coalesced] = ()
+        error: StoreError | None = None
         try:
             coalesced = self.store.commit(batch)
-        except StoreError as error:
-            return self.failed(error), ()
-        except Exception as error:
+        except StoreError as raised:
+            error = raised
+        except Exception as raised:
             # A store that fails in a way it did not foresee must not end the thread: then
             # nobody would ever be answered again.
             logger.exception("the store failed in an unexpected way")
-            return self.failed(StoreError(f"{type(error).__name__}: {error}")), ()
-        self.owed = Batch()
-        self.owed_removals = []
-        if self.failing:
-            self.failing = False
-            logger.warning("the store %s works again", self.store.name)
-        return None, coalesced
+            error = StoreError(f"{type(raised).__name__}: {raised}")
+        self.log_change(error)
+        with self.changed:
+            jobs = self.commits.succeeded() if error is None else self.commits.failed()
+        if jobs:
+            self.answer(jobs, error, coalesced)
 
-    def failed(self, error: StoreError) -> StoreError:
-        """Note that the store does not work, once for each time it stops working."""
-        if not self.failing:
-            self.failing = True
-            logger.error("the store %s does not work, jobs are refused: %s", self.store.name, error)
-        return error
-
-    def take_out(self, jobs: list[Job]) -> None:
-        """Forget jobs that were stored after they had been refused."""
-        self.owed_removals += [job.number for job in jobs]
-        self.commit([])
-
-
-def is_over(job: Job) -> bool:
-    """Return whether nobody needs the store to keep a job any more."""
-    return job.state == ENDED or not job.obligation
+    def log_change(self, error: StoreError | None) -> None:
+        """Log that the store stopped working, or works again; once each time."""
+        name = self.store.name
+        if error is None and self.commits.failing:
+            logger.warning("the store %s works again", name)
+        elif error is not None and not self.commits.failing:
+            logger.error("the store %s does not work, jobs are refused: %s", name, error)

@@ -1,0 +1,182 @@
+"""
+What goes to the store when, and who hears of it. Rules only: no thread, no clock, no store.
+
+One commit is under way at a time, and what comes in meanwhile gathers for the
+next: the slower the disk, the larger the batches. Two kinds of debt outlive a
+commit that failed. What happened to jobs that the store has (attempts, ends) is
+owed until it takes it. And a commit that nobody waits for any more may have got
+through after all: its jobs were refused, so they are taken out before anything
+else is stored.
+
+The writer thread runs these rules with a real store (``committer``), and a
+simulation runs them with one that fails as it likes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from geartrain.broker.job import ENDED, Job
+from geartrain.store.batch import Batch
+
+# What goes into one commit at most, in jobs and in bytes of their workloads; a single job may be
+# larger. However much comes in, a store that works is done with so much long before it counts as
+# one that hangs.
+_BATCH_JOBS: Final = 10_000
+_BATCH_BYTES: Final = 8 * 1024 * 1024
+# Bytes a second that any store can take, for jobs larger than that.
+_SLOWEST: Final = 16 * 1024 * 1024
+
+
+class Commits:
+    """
+    The commits of one store, one after the other.
+
+    Each `start` that returns a batch is followed by one `succeeded` or `failed`.
+
+    Attributes:
+        stalled: A commit has taken too long, so its jobs were given up; what is put now
+            would wait as well, and should be refused instead.
+        failing: The last commit failed.
+
+    """
+
+    __slots__ = (
+        "began",
+        "coming",
+        "failing",
+        "is_under_way",
+        "owed",
+        "owed_removals",
+        "removing",
+        "stalled",
+        "under_way",
+    )
+
+    def __init__(self) -> None:
+        # What goes into the next commits; the jobs it adds perhaps into several.
+        self.coming = Batch()
+        # Jobs of the commit under way, and when it began, in effect.
+        self.is_under_way = False
+        self.under_way: list[Job] = []
+        self.began = 0.0
+        self.stalled = False
+        self.failing = False
+        # What the store could not take yet, in order.
+        self.owed = Batch()
+        # Jobs that were stored after they had been refused, and have to be taken out; and
+        # whether that has just come to light, so that nothing is stored before it is tried.
+        self.owed_removals: list[int] = []
+        self.removing = False
+
+    # What comes in.
+
+    def put(self, batch: Batch) -> None:
+        """Let all of it go into the next commits."""
+        self.coming.add(batch)
+
+    def has_news(self) -> bool:
+        """Return whether something came in since the last commit started."""
+        return not self.coming.is_empty()
+
+    def owes(self) -> bool:
+        """Return whether the store has not taken everything that happened yet."""
+        return bool(self.owed_removals) or not self.owed.is_empty()
+
+    # One commit.
+
+    def start(self, now: float) -> Batch | None:
+        """
+        Start the next commit and return what it is to store, None where there is nothing.
+
+        Args:
+            now: Seconds, by a clock that is never set.
+
+        """
+        adds = [] if self.removing else self.take_adds(now)
+        self.removing = False
+        coming = self.coming
+        self.coming = Batch(coming.adds)
+        coming.adds = []
+        owed = self.owed
+        owed.add(coming)
+        # A job that ended while it waited for its batch may be among the dones of an earlier
+        # one, where there was nothing yet to forget.
+        owed.dones += [job.number for job in adds if is_over(job)]
+        if not (adds or self.failing or self.owes()):
+            return None
+        self.is_under_way = True
+        self.under_way = adds
+        if self.owed_removals:
+            # A refused submission may have been repeated meanwhile: the same job, now to be kept.
+            kept = {job.number for job in adds}
+            self.owed_removals = [number for number in self.owed_removals if number not in kept]
+        dones = self.owed_removals + owed.dones
+        return Batch(adds, owed.updates, dones, owed.dead, owed.results)
+
+    def take_adds(self, now: float) -> list[Job]:
+        """Take the jobs that go into one commit, and note when it begins."""
+        waiting = self.coming.adds
+        count = size = 0
+        for job in waiting[:_BATCH_JOBS]:
+            if count and size + len(job.workload) > _BATCH_BYTES:
+                break
+            size += len(job.workload)
+            count += 1
+        adds = waiting[:count]
+        del waiting[:count]
+        self.began = now + max(0, size - _BATCH_BYTES) / _SLOWEST
+        return adds
+
+    def succeeded(self) -> list[Job]:
+        """The store has the batch; return the jobs that are stored and still wanted."""
+        jobs = self.end()
+        self.failing = False
+        self.owed = Batch()
+        self.owed_removals = []
+        if not self.stalled:
+            return jobs
+        self.stalled = False
+        self.owed_removals = [job.number for job in jobs]
+        self.removing = bool(jobs)
+        return []
+
+    def failed(self) -> list[Job]:
+        """The store has nothing of the batch; return the jobs that are to be refused."""
+        jobs = self.end()
+        self.failing = True
+        # What came in meanwhile has waited for a store that does not work.
+        refused = self.coming.adds if self.stalled else jobs + self.coming.adds
+        self.coming.adds = []
+        self.stalled = False
+        return refused
+
+    def end(self) -> list[Job]:
+        """End the commit under way and return its jobs."""
+        jobs = self.under_way
+        self.is_under_way = False
+        self.under_way = []
+        return jobs
+
+    # A store that takes too long.
+
+    def time_left(self, now: float, timeout: float) -> float | None:
+        """Return for how many more seconds to wait for the store; None where nothing waits."""
+        if self.stalled or not (self.under_way or self.coming.adds):
+            return None
+        return self.began + timeout - now if self.is_under_way else timeout
+
+    def give_up(self) -> list[Job]:
+        """Return all submissions without an answer; they will get none any more."""
+        jobs = self.under_way + self.coming.adds
+        self.coming.adds = []
+        self.stalled = self.is_under_way
+        return jobs
+
+
+def is_over(job: Job) -> bool:
+    """Return whether nobody needs the store to keep a job any more."""
+    return job.state == ENDED or not job.obligation
+
+
+__all__ = ["Commits"]
