@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from . import python_queues
@@ -21,7 +22,7 @@ from .install import install_programs
 from .instructions import count_instructions
 from .kinds import Class, Contestant, Run
 from .load import Figures, Load, WrongResult, compile_load
-from .machine import facts
+from .machine import cores_kept_awake, facts
 from .page import PICTURE, page, picture
 from .profile import can_profile, profile
 from .report import Measured, rows, say, table
@@ -114,7 +115,8 @@ class Bench:
         for _ in range(min(self.options.rounds, kind.rounds)):
             for contestant in kind.contestants:
                 if self.is_here(kind, contestant):
-                    figures, commands = self.measure(kind, contestant)
+                    with nullcontext() if kind.asleep else cores_kept_awake():
+                        figures, commands = self.measure(kind, contestant)
                     measured.results.setdefault(contestant, []).append(figures)
                     measured.commands[contestant] = commands
         return measured

@@ -5,7 +5,7 @@ What a class of measurements is made of: contestants, figures, lines of the tabl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .load import Figures, Load, WrongResult
 from .servers import Server
@@ -148,6 +148,7 @@ class Class:
         needs: A program without which it can't be measured.
         rounds: Fewer rounds than asked for, where one takes long and little depends on luck.
         breakdown: Metrics that a second table shows of every contestant.
+        asleep: Cores may fall asleep while it is measured; else they are kept awake.
 
     """
 
@@ -159,8 +160,5 @@ class Class:
     note: str = ""
     needs: str = ""
     rounds: int = 99
-    breakdown: tuple[str, ...] = field(default=())
-
-    @property
-    def traced(self) -> bool:
-        return self.needs == "strace"
+    breakdown: tuple[str, ...] = ()
+    asleep: bool = False

@@ -44,14 +44,16 @@ INTRODUCTION = f"""\
 
 # Benchmarks
 
-One run on one machine: geartrain beside gearmand, beanstalkd and Python's task queues, all with
-their default settings but for where jobs are kept. The servers are loaded by the same generator
+One run on one machine: geartrain beside gearmand, beanstalkd and Python's task queues. Servers have
+their default settings but for where jobs are kept, and are loaded by the same generator
 (`bench/load.c`, one process), which checks every answer while it measures; a wrong one ends the
 run. Every measurement starts a fresh server, the servers take turns, and a class is measured
 {{rounds}} unless it says otherwise; the figures are medians. *Times better* is our rate divided by
 the peer's, or the peer's cost divided by ours, with the range of the single rounds in brackets.
 Where no other peer is named it is gearmand. Workloads have 64 bytes. CPU is user and system time
-of the server's whole process. Durable means on disk before the answer, on both sides.
+of the server's whole process. Durable means on disk before the answer, on both sides. Where the
+machine allows it, cores are kept from falling asleep (`/dev/cpu_dma_latency`), but for the class
+that measures just that.
 
 Absolute figures change from machine to machine and from hour to hour. Compare the ratios.
 

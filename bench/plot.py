@@ -13,7 +13,7 @@ from html import escape
 
 __all__ = ["Bar", "plot"]
 
-LABELS = 430  # width of the names
+LABELS = 620  # width of the names
 SCALE = 480  # width of the bars
 VALUES = 110
 TOP = 64

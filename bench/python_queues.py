@@ -2,9 +2,9 @@
 Python's task queues beside geartrain's own client and worker.
 
 All run the same no-op task (``bench/queues``): one process enqueues, then one worker process
-executes. The others get a Redis of their own without persistence, hiredis, quiet logs, and the
-fastest of the settings of one worker process that were tried. They live in a virtual environment
-of their own, ``.cache/bench``, in pinned versions.
+executes. The others get a Redis of their own without persistence, quiet logs, and the fastest of
+the settings of one worker process that were tried. They live in a virtual environment of their
+own, ``.cache/bench``, in pinned versions.
 """
 
 from __future__ import annotations
