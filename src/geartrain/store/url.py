@@ -12,10 +12,9 @@ from geartrain.store.queue_store import QueueStore
 
 __all__ = ["open_store"]
 
-KNOWN: Final = ("memory", "redis", "rediss", "sqlite", "valkey", "valkeys")
+KNOWN: Final = ("memcached", "memory", "redis", "rediss", "sqlite", "valkey", "valkeys")
 PLANNED: Final = (
     "mariadb",
-    "memcached",
     "mysql",
     "postgres",
     "postgresql",
@@ -29,7 +28,7 @@ def open_store(url: str, *, handle_prefix: bytes, table: str = "gearman_queue") 
 
     Args:
         url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or
-            ``redis://HOST:PORT/DATABASE`` (see ``redis_url``).
+            ``redis://HOST:PORT/DATABASE`` (see ``redis_url``), ``memcached://HOST:PORT``.
         handle_prefix: Start of the handles of jobs that are imported; the broker's.
         table: Where gearmand's table is looked for, and a view like it is offered.
 
@@ -50,6 +49,8 @@ def open_store(url: str, *, handle_prefix: bytes, table: str = "gearman_queue") 
         return SqliteStore(sqlite_path(rest), handle_prefix=handle_prefix, table=table)
     if colon and name in ("redis", "rediss", "valkey", "valkeys"):
         return redis_store(url)
+    if colon and name == "memcached":
+        return memcached_store(url)
     if name in PLANNED:
         raise UsageError(f"there is no {name} store yet; use {FORMS}")
     raise UsageError(unknown(name, url))
@@ -67,6 +68,20 @@ def redis_store(url: str) -> QueueStore:
             "a store in Redis needs its library: pip install 'geartrain[redis]'"
         ) from None
     return RedisStore(read_place(url))
+
+
+def memcached_store(url: str) -> QueueStore:
+    """Return the store in a memcached; raises UsageError where its library is not installed."""
+    try:
+        from geartrain.store.memcached import MemcachedStore
+        from geartrain.store.memcached_url import read_place
+    except ModuleNotFoundError as error:
+        if error.name != "pymemcache":
+            raise
+        raise UsageError(
+            "a store in memcached needs its library: pip install 'geartrain[memcached]'"
+        ) from None
+    return MemcachedStore(read_place(url))
 
 
 def sqlite_path(rest: str) -> str:
