@@ -94,6 +94,17 @@ SERVICES = {
     "geartrain": Service("make install", lambda: find_spec("geartrain") is not None),
     "geartrain_aio": Service("make install", lambda: find_spec("geartrain") is not None),
     "netcat": Service("apt install netcat-openbsd", program("nc")),
+    "galera": Service(
+        "apt install mariadb-server galera-4 rsync",
+        both(program("mariadbd", "rsync"), Path("/usr/lib/galera/libgalera_smm.so").exists),
+    ),
+    "mariadb": Service("apt install mariadb-server", program("mariadbd", "mariadb-install-db")),
+    "postgresql": Service(
+        "apt install postgresql",
+        lambda: (
+            any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or bool(find_program("initdb"))
+        ),
+    ),
     "redis": Service("apt install redis-server", program("redis-server")),
     "memcached": Service("apt install memcached", program("memcached")),
     "strace": Service("apt install strace", program("strace")),

@@ -9,7 +9,10 @@ import pytest
 
 from geartrain.errors import UsageError
 from geartrain.store.memory import MemoryStore
+from geartrain.store.mysql_url import read_place
 from geartrain.store.redis import RedisStore
+from geartrain.store.secret import without_secrets
+from geartrain.store.shared_sql import SharedSqlStore
 from geartrain.store.sqlite import SqliteStore
 from geartrain.store.url import open_store
 
@@ -53,8 +56,14 @@ def test_sqlite_with_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("geartrain.db", "did you mean sqlite:///geartrain.db?"),
         ("/var/lib/geartrain/q.db", "did you mean sqlite:////var/lib/geartrain/q.db?"),
         ("", "did you mean sqlite:///?"),
-        ("postgresql://h/db", "there is no postgresql store yet; use memory:, sqlite:///"),
-        ("mysql+pymysql://h/db", "there is no mysql store yet"),
+        ("memcached://h", "there is no memcached store yet; use memory:, sqlite:///"),
+        ("postgresql://h/db?colour=red", "is no URL for PostgreSQL"),
+        ("mysql+pymysql://h", "names no database: say mysql://USER@HOST/DATABASE"),
+        ("mariadb://h/a/b", "names no database"),
+        ("mysql://h:many/db", "has no valid port: 'many'"),
+        ("mysql://h:0/db", "has no valid port: '0'"),
+        ("mysql://h/db?ssl_ca=", "ssl_ca is not understood; there are ssl_ca, ssl_cert"),
+        ("mysql://h/db?ssl_disabled=perhaps", "ssl_disabled is not understood"),
         ("redis:", "names no host: say redis://127.0.0.1:6379/0"),
         ("redis://h/queue", "the database of a redis URL is a number, such as /0, not /queue"),
         ("redis://h:many", "no valid port"),
@@ -74,7 +83,9 @@ def test_url_of_no_store_says_what_to_write(url: str, says: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://u:secret@h/db",
+        "postgresql://u:secret@h/db?colour=red",
+        "mysql://u:secret@h",
+        "mysql://u@h/db?password=secret",
         "redis://u:secret@h/no",
         "redis://u:se/secret@h/0",
         "oracle://u:secret@h/db",
@@ -102,6 +113,41 @@ def test_redis_is_named_without_its_password(url: str, name: str) -> None:
     store = open_store(url, handle_prefix=b"H:x")
     assert isinstance(store, RedisStore)
     assert store.name == name
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        (
+            "postgresql://u:se%20cret@h1,h2:1/db?target_session_attrs=read-write",
+            "postgresql://u:***@h1,h2:1/db?target_session_attrs=read-write",
+        ),
+        ("postgres+psycopg://u@h/db?password=secret&sslmode=require", ""),
+        ("mysql://u:se:cret@h1,[::1]:1/db?ssl_disabled=true", ""),
+        ("mariadb+pymysql://u:@h/db", ""),
+    ],
+)
+def test_databases_are_named_without_their_passwords(url: str, name: str) -> None:
+    store = open_store(url, handle_prefix=b"H:x")
+    assert isinstance(store, SharedSqlStore)
+    assert store.name.startswith(name)
+    assert "***" in store.name
+    assert "cret" not in store.name
+
+
+def test_what_a_driver_says_is_told_without_the_password() -> None:
+    url = "mysql://u:s%40cret@h/db"
+    said = "no user u with s@cret or s%40cret"
+    assert without_secrets(said, url) == "no user u with *** or ***"
+
+
+def test_hosts_of_a_mysql_url() -> None:
+    place = read_place(
+        "mysql://u%40x:p%2F%40@one,[::1]:4000,three:3307/q?ssl_ca=/ca&ssl_verify_cert=1"
+    )
+    assert (place.user, place.password, place.database) == ("u@x", "p/@", "q")
+    assert place.hosts == [("one", 3306), ("::1", 4000), ("three", 3307)]
+    assert place.options == {"ssl_ca": "/ca", "ssl_verify_cert": True}
 
 
 @pytest.mark.parametrize("table", ["", "a b", 'a"; DROP TABLE x; --', "größe", "a.b", "a\n"])

@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from geartrain import __version__
-from geartrain.cli import ctl, up
 from geartrain.errors import GeartrainError
 
 app = typer.Typer(
@@ -112,10 +111,6 @@ def serve(
         print("ready", file=sys.stderr, flush=True)
 
     run_server(server, ready=ready)
-
-
-app.command()(up.up)
-app.add_typer(ctl.app, name="ctl")
 
 
 def main() -> None:

@@ -500,7 +500,12 @@ class JobServer:
 def new_server(settings: Settings, verbosity: str = "INFO") -> JobServer:
     """Return a server with the store that its settings name; raises UsageError."""
     prefix = new_handle_prefix(settings.handle_prefix)
-    store = open_store(settings.store, handle_prefix=prefix, table=settings.store_table)
+    store = open_store(
+        settings.store,
+        handle_prefix=prefix,
+        table=settings.store_table,
+        address=settings.listen[0],
+    )
     return JobServer(settings, store, prefix, verbosity)
 
 

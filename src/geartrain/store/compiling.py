@@ -1,16 +1,16 @@
 """
 Compiles the mapper's statements from the tables, for one database.
 
-``python -m geartrain.store.compiling`` writes down SQLite's in
-``sqlite_statements.py``, because importing SQLAlchemy takes 0.3 s and 27 MB, more
-than all else a server needs to start, and SQLite is where it starts by default. A
-test keeps that file equal to what this one compiles.
+``python -m geartrain.store.compiling`` writes them down in ``sqlite_statements.py`` and its
+like, because importing SQLAlchemy takes 0.3 s and 27 MB, more than all else a server needs to
+start. A test keeps these files equal to what this one compiles.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from textwrap import wrap
+from typing import Final
 
 from sqlalchemy import (
     Dialect,
@@ -27,18 +27,29 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement, Insert
 
+from geartrain.store import tables
+from geartrain.store.rows import COLUMNS
+from geartrain.store.shared_tables import shared_jobs, shared_metadata
 from geartrain.store.statements import Statements
-from geartrain.store.tables import dead_letters, generation, jobs, metadata, results, version
+from geartrain.store.tables import dead_letters, generation, results, version
 
-__all__ = ["compile_statements"]
+__all__ = ["DIALECTS", "compile_statements"]
 
 # The newest of migrations/versions.
 HEAD = "0002"
 
 
+# With their drivers' styles of parameters. MariaDB's own dialect differs in nothing that is used.
+DIALECTS: Final[dict[str, Dialect]] = {
+    "SQLite": sqlite.dialect(paramstyle="qmark"),
+    "PostgreSQL": postgresql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
+    "MySQL": mysql.dialect(paramstyle="format"),
+}
+
+
 def compile_statements(dialect: Dialect) -> Statements:
     """
-    Return the statements for a database.
+    Return the statements for a database; those that servers share have tables of their own.
 
     Args:
         dialect: With the driver's positional style of parameters.
@@ -49,8 +60,15 @@ def compile_statements(dialect: Dialect) -> Statements:
         compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
         return " ".join(str(compiled).split())
 
+    jobs, metadata = tables.jobs, tables.metadata
+    if dialect.name != "sqlite":
+        jobs, metadata = shared_jobs, shared_metadata
     number = jobs.c.number
     add, row, add_end = parted(text(add_statement(dialect, jobs)), " VALUES ")
+    if dialect.name != "sqlite":
+        # The last column is NULL for an empty value: NULL itself would be a parameter of another
+        # type, and a statement with such a one another to prepare.
+        row = row.removesuffix("%s)") + "NULLIF(%s, ''))"
     keep, keep_row, keep_end = parted(text(keep_statement(dialect)), " VALUES ")
     forget, mark, _ = parted(text(delete(jobs).where(number.in_([0]))), " IN ")
     return Statements(
@@ -68,7 +86,7 @@ def compile_statements(dialect: Dialect) -> Statements:
             delete(jobs).where(number == bindparam("job"), jobs.c.handle == bindparam("name"))
         ),
         handle=text(select(jobs.c.handle).where(number == bindparam("job"))),
-        replay=text(select(jobs).order_by(number)),
+        replay=text(select(*list(jobs.c)[: len(COLUMNS)]).order_by(number)),
         bury=text(add_statement(dialect, dead_letters)),
         unbury=text(delete(dead_letters).where(dead_letters.c.number == bindparam("job"))),
         letter=text(select(dead_letters).where(dead_letters.c.handle == bindparam("name"))),
@@ -106,7 +124,8 @@ def add_statement(dialect: Dialect, table: Table) -> Insert:
     if dialect.name == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing(index_elements=[table.c.number])
     if dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing(index_elements=[table.c.number])
+        # Whichever index it is: a job may also meet another's unique key.
+        return postgresql.insert(table).on_conflict_do_nothing()
     # INSERT IGNORE would also ignore a workload that is cut off.
     return mysql.insert(table).on_duplicate_key_update(number=table.c.number)
 
@@ -132,10 +151,10 @@ def parted(text: str, keyword: str) -> tuple[str, str, str]:
     return start + keyword, f"({values})", end
 
 
-def written(statements: Statements) -> str:
+def written(name: str, statements: Statements) -> str:
     """Return the source of a module that holds the statements."""
     lines = [
-        '"""SQLite\'s statements, as ``python -m geartrain.store.compiling`` wrote them down."""',
+        f'"""{name}\'s statements, as ``python -m geartrain.store.compiling`` wrote them down."""',
         "",
         "from __future__ import annotations",
         "",
@@ -148,19 +167,21 @@ def written(statements: Statements) -> str:
     ]
     for name, value in vars(statements).items():
         if isinstance(value, tuple):
-            lines += [f"    {name}=(", *(f"{quoted(text)}," for text in value), "    ),"]
+            lines += [f"    {name}=(", *(f"{quoted(text, 88)}," for text in value), "    ),"]
         else:
-            lines.append(f"    {name}={quoted(value)},")
+            lines.append(f"    {name}={quoted(value, 92 - len(name))},")
     return "\n".join([*lines, ")", ""])
 
 
-def quoted(text: str) -> str:
-    """Return a string literal, in brackets and on several lines where it is long."""
+def quoted(text: str, room: int) -> str:
+    """Return a string literal; in brackets and on several lines where it is too long for one."""
+    if len(text) <= room:
+        return f'"{text}"'
     lines = wrap(text, 84, drop_whitespace=False)
-    literals = [f'"{line}"' for line in lines]
-    return literals[0] if len(literals) == 1 else "(\n        " + "\n        ".join(literals) + ")"
+    return "(\n        " + "\n        ".join(f'"{line}"' for line in lines) + ")"
 
 
 if __name__ == "__main__":
-    here = Path(__file__).with_name("sqlite_statements.py")
-    here.write_text(written(compile_statements(sqlite.dialect(paramstyle="qmark"))))
+    for name, dialect in DIALECTS.items():
+        here = Path(__file__).with_name(f"{name.lower()}_statements.py")
+        here.write_text(written(name, compile_statements(dialect)))

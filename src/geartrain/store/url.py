@@ -5,32 +5,61 @@ Which store a URL names. The stores' own files are imported when one is named.
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Final
+from socket import gethostname
+from typing import TYPE_CHECKING, Final
 
 from geartrain.errors import UsageError
 from geartrain.store.queue_store import QueueStore
 
+if TYPE_CHECKING:
+    from geartrain.store.link import Database
+
 __all__ = ["open_store"]
 
-KNOWN: Final = ("memcached", "memory", "redis", "rediss", "sqlite", "valkey", "valkeys")
-PLANNED: Final = (
+KNOWN: Final = (
     "mariadb",
+    "memory",
     "mysql",
     "postgres",
     "postgresql",
+    "redis",
+    "rediss",
+    "sqlite",
+    "valkey",
+    "valkeys",
 )
-FORMS: Final = "memory:, sqlite:///relative.db, sqlite:////absolute.db or redis://HOST:PORT/0"
+PLANNED: Final = ("memcached",)
+FORMS: Final = (
+    "memory:, sqlite:///relative.db, sqlite:////absolute.db, postgresql://USER@HOST/DATABASE, "
+    "mysql://USER@HOST/DATABASE or redis://HOST:PORT/0"
+)
+# Databases that several servers can share.
+DATABASES: Final = ("mariadb", "mysql", "postgres", "postgresql")
 
 
-def open_store(url: str, *, handle_prefix: bytes, table: str = "gearman_queue") -> QueueStore:
+def open_store(
+    url: str,
+    *,
+    handle_prefix: bytes,
+    table: str = "gearman_queue",
+    server: str = "",
+    address: str = "",
+    lease: float = 3.0,
+    reader: str = "",
+) -> QueueStore:
     """
     Return the store that a URL names, not connected yet.
 
     Args:
         url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or
-            ``redis://HOST:PORT/DATABASE`` (see ``redis_url``), ``memcached://HOST:PORT``.
+            ``redis://HOST:PORT/DATABASE`` (see ``redis_url``),
+            ``postgresql://USER:PASSWORD@HOST1,HOST2/DATABASE``, ``mysql://`` or ``mariadb://``.
         handle_prefix: Start of the handles of jobs that are imported; the broker's.
         table: Where gearmand's table is looked for, and a view like it is offered.
+        server: Name of the server, for those it shares the store with; the host's by default.
+        address: ``HOST:PORT`` at which these reach it.
+        lease: For how many seconds they leave its jobs alone after it was heard of last.
+        reader: URL of a copy of the database that is asked for counts; none by default.
 
     Raises:
         UsageError: The URL names no store. The message says what it may have meant,
@@ -49,8 +78,8 @@ def open_store(url: str, *, handle_prefix: bytes, table: str = "gearman_queue") 
         return SqliteStore(sqlite_path(rest), handle_prefix=handle_prefix, table=table)
     if colon and name in ("redis", "rediss", "valkey", "valkeys"):
         return redis_store(url)
-    if colon and name == "memcached":
-        return memcached_store(url)
+    if colon and name in DATABASES:
+        return shared_store(url, handle_prefix, server, address, lease, reader)
     if name in PLANNED:
         raise UsageError(f"there is no {name} store yet; use {FORMS}")
     raise UsageError(unknown(name, url))
@@ -70,18 +99,40 @@ def redis_store(url: str) -> QueueStore:
     return RedisStore(read_place(url))
 
 
-def memcached_store(url: str) -> QueueStore:
-    """Return the store in a memcached; raises UsageError where its library is not installed."""
+def shared_store(
+    url: str, handle_prefix: bytes, server: str, address: str, lease: float, reader: str
+) -> QueueStore:
+    """Return the store in a database that several servers can share."""
+    from geartrain.store.shared_sql import SharedSqlStore
+
+    return SharedSqlStore(
+        database(url),
+        handle_prefix=handle_prefix,
+        server=server or gethostname(),
+        address=address,
+        lease=lease,
+        reader=database(reader) if reader else None,
+    )
+
+
+def database(url: str) -> Database:
+    """Return the database that a URL names; raises UsageError where its driver is missing."""
+    scheme = url.partition(":")[0].lower().partition("+")[0]
     try:
-        from geartrain.store.memcached import MemcachedStore
-        from geartrain.store.memcached_url import read_place
-    except ModuleNotFoundError as error:
-        if error.name != "pymemcache":
+        if scheme in ("postgres", "postgresql"):
+            from geartrain.store.postgresql import PostgresqlDatabase
+
+            return PostgresqlDatabase(url)
+        from geartrain.store.mysql import MysqlDatabase
+
+        return MysqlDatabase(url)
+    except ImportError as error:
+        if error.name not in ("psycopg", "pymysql"):
             raise
+        extra = "postgresql" if error.name == "psycopg" else "mysql"
         raise UsageError(
-            "a store in memcached needs its library: pip install 'geartrain[memcached]'"
+            f"a store in {scheme} needs its library: pip install 'geartrain[{extra}]'"
         ) from None
-    return MemcachedStore(read_place(url))
 
 
 def sqlite_path(rest: str) -> str:
