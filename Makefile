@@ -58,8 +58,8 @@ check: style types contracts test ## What CI runs: style, types, import contract
 
 .PHONY: style
 style: .venv/.developer ## Check style and format.
-	@$(BIN)/ruff check src tests bench examples setup.py
-	@$(BIN)/ruff format --check src tests bench examples setup.py
+	@$(BIN)/ruff check src tests bench examples compat setup.py
+	@$(BIN)/ruff format --check src tests bench examples compat setup.py
 
 .PHONY: types
 types: .venv/.developer ## Check types.
@@ -71,8 +71,8 @@ contracts: .venv/.developer ## Check which room imports which.
 
 .PHONY: format
 format: .venv/.developer ## Format all Python files.
-	@$(BIN)/ruff check --fix -q src tests bench examples setup.py
-	@$(BIN)/ruff format -q src tests bench examples setup.py
+	@$(BIN)/ruff check --fix -q src tests bench examples compat setup.py
+	@$(BIN)/ruff format -q src tests bench examples compat setup.py
 
 .PHONY: coverage
 coverage: .venv/.developer ## Branch coverage of the pure rooms.

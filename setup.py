@@ -21,6 +21,7 @@ COMPILED = [
     "src/geartrain/store/batch.py",
     "src/geartrain/server/exchange.py",
     "src/geartrain/server/http_peer.py",
+    "src/geartrain/server/lease.py",
     "src/geartrain/server/replies.py",
     "src/geartrain/server/requests.py",
     "src/geartrain/server/text_commands.py",

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import shlex
 
-from geartrain.broker.broker import (
+from geartrain.broker.administering import (
     DONE,
     FUNCTION_IN_USE,
     NO_SUCH_FUNCTION,
     NO_SUCH_JOB,
-    Broker,
 )
+from geartrain.broker.broker import Broker
 from geartrain.broker.commands import (
     GRAB_ALL,
     GRAB_PLAIN,
@@ -30,15 +30,20 @@ from geartrain.broker.commands import (
     CancelJob,
     CanDo,
     CantDo,
+    Coalesced,
     Command,
     Connect,
     CreateFunction,
     Disconnect,
+    DoubtLease,
     DropFunction,
     Echo,
+    Forgotten,
     GetStatus,
     GetStatusUnique,
     GrabJob,
+    JoinStore,
+    LoseLease,
     Persisted,
     PersistFailed,
     PreSleep,
@@ -46,13 +51,17 @@ from geartrain.broker.commands import (
     ReportJobs,
     ReportWorkers,
     ResetAbilities,
+    Restore,
     SessionCommand,
     SetClientId,
     SetMaxQueue,
+    StatusFound,
     StopAssigning,
     SubmitJob,
     Tick,
+    TrustLease,
     WantExceptions,
+    WantLocal,
     WorkComplete,
     WorkData,
     WorkException,
@@ -62,7 +71,10 @@ from geartrain.broker.commands import (
 )
 from geartrain.broker.effects import (
     AdminResult,
+    AskOthers,
     AssignJob,
+    Awaited,
+    CutOff,
     EchoResult,
     Effect,
     Error,
@@ -125,12 +137,20 @@ SINGLE = {
     "cant_do": CantDo,
     "set_client_id": SetClientId,
     "option_req": WantExceptions,
+    "option_req_local": WantLocal,
     "echo_req": Echo,
     "answer": Answer,
     "get_status": GetStatus,
     "get_status_unique": GetStatusUnique,
     "cancel_job": CancelJob,
     "create_function": CreateFunction,
+}
+# What happens to a server as a whole.
+STATES = {
+    "stop_assigning": StopAssigning,
+    "doubt": DoubtLease,
+    "trust": TrustLease,
+    "lost": LoseLease,
 }
 OUTCOMES = {
     DONE: "OK",
@@ -192,6 +212,15 @@ def command_of(line: str) -> SessionCommand:
     return ReportJobs(session, True)
 
 
+def found(answer: StatusResult, words: list[str]) -> StatusFound:
+    """Return what the other servers say of a job."""
+    refusal = b"nobody answers" if "refused" in words else b""
+    known = "known" in words
+    running = "running" in words
+    listeners = 1 if running else 0
+    return StatusFound(answer, known, running, b"1", b"2", listeners, refusal)
+
+
 def words_of(effect: Effect) -> str:
     """Return the line that tells of an effect."""
     if isinstance(effect, SessionEffect):
@@ -202,17 +231,22 @@ def words_of(effect: Effect) -> str:
         return f"disk <- attempts {effect.number} {effect.attempts}"
     if isinstance(effect, Forget):
         return f"disk <- forget {effect.number}"
+    if isinstance(effect, AskOthers):
+        return f"others <- {packet_words(effect.answer).split()[1]}?"
     assert isinstance(effect, GaveUp)
     return f"log <- gave up {effect.job.handle.decode()}"
 
 
 def packet_words(effect: SessionEffect) -> str:
     """Return what a session is told, by the names of its packets."""
+    if isinstance(effect, Awaited):
+        assert not effect.refusal, "a refusal left as an answer"
+    if isinstance(effect, CutOff):
+        return "cut off"
     if isinstance(effect, SendReport):
         return joined(SENT[type(effect)], effect.handle, effect.workload)
     if isinstance(effect, JobCreated):
         assert not effect.waits, "an answer left before the store had answered"
-        assert not effect.refusal, "a refusal left as JOB_CREATED"
         return joined("JOB_CREATED", effect.handle)
     if isinstance(effect, AssignJob):
         return assignment_words(effect)
@@ -300,6 +334,17 @@ class Stage:
         tick                    the broker is woken without having asked for it
         stop_assigning          the server is about to stop
 
+    and, where the store is shared::
+
+        forgotten NUMBER ...    these jobs are gone from the store
+        coalesced NUMBER HANDLE the store did not keep the job: that of this handle has its key
+        adopted HANDLE FUNCTION unique=KEY workload=BYTES
+                                a job of a server that is gone
+        doubt, trust, lost      what is known of the lease
+        joined PREFIX NUMBER    the server takes part again, with these handles and numbers
+        found [known] [running] [refused]
+                                what the others say of the job that they were first asked for
+
     """
 
     def __init__(self, **settings: object) -> None:
@@ -307,6 +352,9 @@ class Stage:
         self.now = 1000.0
         # Jobs the store was asked to keep and has not answered for.
         self.storing: list[Job] = []
+        # Answers that other servers are asked for, and how many jobs of theirs were adopted.
+        self.asked: list[StatusResult] = []
+        self.adopted = 0
 
     def __call__(self, *lines: str) -> list[str]:
         return [words for line in lines for words in self.play(line)]
@@ -321,8 +369,18 @@ class Stage:
             return self.wait(float(rest[0]))
         if first == "tick":
             return self.step(Tick())
-        if first == "stop_assigning":
-            return self.step(StopAssigning())
+        if first in STATES:
+            return self.step(STATES[first]())
+        if first == "forgotten":
+            return self.step(Forgotten([int(number) for number in rest]))
+        if first == "coalesced":
+            return self.step(Coalesced(self.take(rest[:1])[0], rest[1].encode()))
+        if first == "adopted":
+            return self.adopt(rest)
+        if first == "joined":
+            return self.step(JoinStore(rest[0].encode(), int(rest[1])))
+        if first == "found":
+            return self.step(found(self.asked.pop(0), rest))
         command = command_of(line)
         if command.session not in self.broker.sessions and not isinstance(command, Disconnect):
             self.step(Connect(command.session))
@@ -332,7 +390,20 @@ class Stage:
         """Step the broker and return the lines of its effects."""
         effects = self.broker.step(self.now, command)
         self.storing += [effect.job for effect in effects if isinstance(effect, Persist)]
+        self.asked += [effect.answer for effect in effects if isinstance(effect, AskOthers)]
         return [words_of(effect) for effect in effects]
+
+    def adopt(self, words: list[str]) -> list[str]:
+        """Take over a job of another server, with a number of another generation."""
+        self.adopted += 1
+        handle, function, *_ = words
+        named = dict(word.split("=", 1) for word in words if "=" in word)
+        unique, workload = (named.get(name, "").encode() for name in ("unique", "workload"))
+        number = 1_000_000 + self.adopted
+        job = Job(
+            number, handle.encode(), function.encode(), unique, workload, NORMAL, 0, b"", 900.0, 0
+        )
+        return self.step(Restore(job))
 
     def take(self, numbers: list[str]) -> list[Job]:
         """Take jobs out of those the store has not answered for, in the order given."""

@@ -19,6 +19,7 @@ RULE = "----"
 # What may stand behind "broker" in the first block of a script.
 SETTINGS = {
     "durable": {"durable": True},
+    "shared": {"durable": True, "shared": True},
     "compat=1.1": {"per_function": True, "round_robin": False},
     "retries=1": {"job_retries": 1},
     "retries=3": {"job_retries": 3},

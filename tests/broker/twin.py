@@ -11,14 +11,13 @@ from __future__ import annotations
 import re
 
 from geartrain.broker import commands
-from geartrain.broker.broker import (
+from geartrain.broker.administering import (
     DONE,
     FUNCTION_IN_USE,
-    MAX_EXCEPTED,
-    MAX_UNIQUE,
     NO_SUCH_FUNCTION,
     NO_SUCH_JOB,
 )
+from geartrain.broker.broker import MAX_EXCEPTED, MAX_UNIQUE
 from geartrain.broker.commands import Command, SessionCommand, SubmitJob
 from geartrain.broker.job import Job
 from tests.broker.story import GRABS, OUTCOMES, REPORTS, joined, lines, text

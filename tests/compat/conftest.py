@@ -12,6 +12,8 @@ from tests.acceptance.conftest import function as function
 from tests.acceptance.conftest import job_server as job_server
 from tests.acceptance.conftest import job_servers as job_servers
 from tests.acceptance.job_server import JobServer
+from tests.client.scripted_server import Script as Dialogue
+from tests.client.scripted_server import ScriptedServer
 from tests.compat.script import DISTRIBUTION, Script
 
 
@@ -27,3 +29,17 @@ def run(job_server: JobServer) -> Iterator[Callable[..., Script]]:
     yield start
     for script in scripts:
         script.kill()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., ScriptedServer]]:
+    """Starts servers that follow a script."""
+    servers: list[ScriptedServer] = []
+
+    def start(script: Dialogue, **words: Any) -> ScriptedServer:
+        servers.append(ScriptedServer(script, **words))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

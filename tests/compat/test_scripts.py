@@ -156,3 +156,13 @@ def test_every_module_is_passed_on():
     # Ours alone.
     modules -= {"__init__", "worker_connection"}
     assert {name for name in modules if f'"{name}"' in provided} == modules
+
+
+def test_a_way_to_hand_data_out_that_nobody_knows_is_refused():
+    done = subprocess.run(
+        [sys.executable, "-c", "import gearman"],
+        env=environment(GEARMAN_DATA="Text"),
+        capture_output=True,
+        text=True,
+    )
+    assert "GEARMAN_DATA is 'Text' in the environment; write bytes or text" in done.stderr

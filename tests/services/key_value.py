@@ -117,6 +117,25 @@ class RedisServer(Service):
         return f"redis://127.0.0.1:{self.port}/0?prefix={prefix}"
 
 
+class MemcachedServer(Service):
+    """A memcached that refuses when it is full, unless the options say otherwise."""
+
+    def command(self) -> list[str]:
+        program = find_program("memcached")
+        assert program
+        options = self.options or ("-M", "-m", "256")
+        user = ["-u", "root"] if os.geteuid() == 0 else []
+        return [program, "-l", "127.0.0.1", "-p", str(self.port), *user, *options]
+
+    def is_ready(self, answer: socket.socket) -> bool:
+        answer.sendall(b"version\r\n")
+        return answer.recv(100).startswith(b"VERSION")
+
+    def url(self, prefix: str = "geartrain") -> str:
+        """Return the URL of a store in it."""
+        return f"memcached://127.0.0.1:{self.port}?prefix={prefix}"
+
+
 def temporary_directory() -> Path:
     """Return a folder that is removed when the tests end."""
     path = tempfile.mkdtemp(prefix="geartrain-service-")
@@ -129,6 +148,16 @@ def shared_redis() -> RedisServer:
     """Return one Redis for all tests that do not harm it; each uses a prefix of its own."""
     require("redis")
     server = RedisServer(temporary_directory())
+    server.start()
+    atexit.register(server.kill)
+    return server
+
+
+@functools.cache
+def shared_memcached() -> MemcachedServer:
+    """Return one memcached for all tests that do not harm it; each uses a prefix of its own."""
+    require("memcached")
+    server = MemcachedServer(temporary_directory())
     server.start()
     atexit.register(server.kill)
     return server

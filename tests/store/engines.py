@@ -10,16 +10,20 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import redis
+from pymemcache.client.base import Client
 
+from geartrain.store.number_set import NumberSet
 from geartrain.store.queue_store import QueueStore
 from geartrain.store.rows import COLUMNS
 from geartrain.store.url import open_store
 from geartrain.store.values import pack_values
-from tests.services.key_value import shared_redis
+from tests.services.key_value import shared_memcached, shared_redis
 from tests.services.mariadb import shared_mariadb
 from tests.services.postgresql import shared_postgresql
 
@@ -85,6 +89,27 @@ class Redis:
             client.hset(f"{self.prefix}:jobs", str(number), pack_values(columns))
 
 
+class Memcached:
+    typed = False
+    shared = False
+
+    def __init__(self, directory: Path) -> None:
+        self.server = shared_memcached()
+        self.prefix = f"{directory.name}-{next(counter)}"
+
+    def store(self) -> QueueStore:
+        return open_store(self.server.url(self.prefix), handle_prefix=b"H:test:import")
+
+    def write_row(self, row: Sequence[object]) -> None:
+        number, *columns = row
+        assert isinstance(number, int)
+        with closing(Client(("127.0.0.1", self.server.port), default_noreply=False)) as client:
+            client.set(f"{self.prefix}:job:{number}", pack_values(columns))
+            head = list(msgspec.msgpack.decode(client.get(f"{self.prefix}:head")))
+            head[3] = NumberSet.unpacked(head[3]).changed([number], ()).packed()
+            client.set(f"{self.prefix}:head", msgspec.msgpack.encode(head))
+
+
 class Postgresql:
     typed = True
     shared = True
@@ -131,6 +156,7 @@ INSERT = (
 ENGINES: dict[str, type[Engine]] = {
     "sqlite": Sqlite,
     "redis": Redis,
+    "memcached": Memcached,
     "postgresql": Postgresql,
     "mariadb": Mariadb,
 }

@@ -56,7 +56,6 @@ def test_sqlite_with_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("geartrain.db", "did you mean sqlite:///geartrain.db?"),
         ("/var/lib/geartrain/q.db", "did you mean sqlite:////var/lib/geartrain/q.db?"),
         ("", "did you mean sqlite:///?"),
-        ("memcached://h", "there is no memcached store yet; use memory:, sqlite:///"),
         ("postgresql://h/db?colour=red", "is no URL for PostgreSQL"),
         ("mysql+pymysql://h", "names no database: say mysql://USER@HOST/DATABASE"),
         ("mariadb://h/a/b", "names no database"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from geartrain.broker import shared
 from geartrain.broker.commands import (
     CancelJob,
     Connect,
@@ -27,7 +28,7 @@ from geartrain.broker.effects import (
     SendFail,
     WorkersReport,
 )
-from geartrain.broker.job import RUNNING
+from geartrain.broker.job import ENDING, RUNNING
 from geartrain.broker.session import Session
 
 if TYPE_CHECKING:
@@ -62,8 +63,11 @@ def administer(broker: Broker, session: Session, command: SessionCommand) -> Non
         jobs = list(broker.jobs.values())
         broker.tell(session, JobsReport(session.number, jobs, command.unique))
     elif isinstance(command, CancelJob):
-        outcome = cancel_job(broker, command.handle)
-        broker.tell(session, AdminResult(session.number, outcome))
+        answer = AdminResult(session.number, cancel_job(broker, command.handle))
+        if broker.shared:
+            shared.cancel(broker, session, command.handle, answer)
+        else:
+            broker.tell(session, answer)
     elif isinstance(command, CreateFunction):
         broker.function(command.function).kept = True
         broker.tell(session, AdminResult(session.number, DONE))
@@ -102,9 +106,14 @@ def cancel_job(broker: Broker, handle: bytes) -> int:
     its unique key is free, and should the worker die, nobody runs it again.
     """
     job = broker.jobs.get(handle)
-    if job is None:
+    if job is None or job.state == ENDING:
         return NO_SUCH_JOB
     if job.state != RUNNING:
+        broker.fail(job)
+        return DONE
+    if broker.shared and job.obligation:
+        # Its key stays taken until it is gone from the store, so its worker is let go.
+        broker.release_worker(job)
         broker.fail(job)
         return DONE
     if job.listeners is not None:
@@ -128,6 +137,7 @@ def drop_function(broker: Broker, name: bytes, force: bool) -> int:
         return FUNCTION_IN_USE
     if function.jobs:
         for job in [job for job in broker.jobs.values() if job.line is function]:
-            broker.fail(job)
+            if job.state != ENDING:
+                broker.fail(job)
     del broker.functions[name]
     return DONE

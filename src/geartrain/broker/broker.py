@@ -16,13 +16,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from geartrain.broker.administering import (
-    DONE,
-    FUNCTION_IN_USE,
-    NO_SUCH_FUNCTION,
-    NO_SUCH_JOB,
-    administer,
-)
+from geartrain.broker import shared as shared_rules
+from geartrain.broker.administering import administer
 from geartrain.broker.commands import (
     Answer,
     CanDo,
@@ -45,6 +40,7 @@ from geartrain.broker.commands import (
     SubmitJob,
     Tick,
     WantExceptions,
+    WantLocal,
     WorkComplete,
     WorkData,
     WorkException,
@@ -55,6 +51,7 @@ from geartrain.broker.commands import (
 )
 from geartrain.broker.effects import (
     AssignJob,
+    Awaited,
     EchoResult,
     Effect,
     Error,
@@ -111,6 +108,7 @@ class Broker:
             first, as gearmand 1.1 does; else by priority across all of them.
         round_robin: With ``per_function``, serve the function that was served last.
         exceptions: Whether clients get exceptions without asking for them.
+        shared: Whether other servers use the same store; see ``geartrain.broker.shared``.
 
     """
 
@@ -118,18 +116,23 @@ class Broker:
         "assigning",
         "durable",
         "effects",
+        "endings",
         "exceptions",
         "first_number",
         "function_limit",
         "functions",
         "handle_prefix",
+        "in_doubt",
         "job_count",
         "job_retries",
         "jobs",
+        "own_handles",
         "per_function",
         "ready",
         "round_robin",
         "sessions",
+        "shared",
+        "stopping",
         "timetable",
         "wakes",
     )
@@ -143,6 +146,7 @@ class Broker:
         per_function: bool = False,
         round_robin: bool = True,
         exceptions: bool = False,
+        shared: bool = False,
     ) -> None:
         self.handle_prefix = handle_prefix
         self.first_number = first_number
@@ -151,6 +155,7 @@ class Broker:
         self.per_function = per_function
         self.round_robin = round_robin
         self.exceptions = exceptions
+        self.shared = shared
 
         self.job_count = 0
         self.sessions: dict[int, Session] = {}
@@ -170,6 +175,13 @@ class Broker:
         self.wakes: deque[tuple[float, Session, int]] = deque()
         self.effects: list[Effect] = []
         self.assigning = True
+        self.stopping = False
+        # Of a store that is shared: whether others may have taken over what it keeps, how handles
+        # start that nobody else gave out, and jobs that have ended and are not removed from it
+        # yet, by number.
+        self.in_doubt = False
+        self.own_handles = handle_prefix + b":"
+        self.endings: dict[int, shared_rules.Ending] = {}
 
     # The two doors.
 
@@ -200,11 +212,15 @@ class Broker:
             for job in command.jobs:
                 self.persist_failed(job, command.reason)
         elif isinstance(command, Restore):
-            self.restore(now, command.job)
+            if self.shared:
+                shared_rules.adopt(self, now, command.job)
+            else:
+                self.restore(now, command.job)
         elif isinstance(command, StopAssigning):
             self.assigning = False
+            self.stopping = True
         else:
-            raise AssertionError(f"nobody knows the command {command!r}")
+            shared_rules.obey(self, now, command)
         effects = self.effects
         self.effects = []
         return effects
@@ -266,6 +282,9 @@ class Broker:
             self.tell(session, Reply(session.number, command.reply))
         elif isinstance(command, GetStatusUnique):
             self.get_status_unique(session, command.unique)
+        elif isinstance(command, WantLocal):
+            session.local = True
+            self.tell(session, OptionResult(session.number, command.option))
         else:
             administer(self, session, command)
 
@@ -333,6 +352,7 @@ class Broker:
             self.listen(session, job)
         if job.unstored is not None and (background or job.state == STORING):
             created = JobCreated(session.number, job.handle, True)
+            created.listens = not background
             job.unstored.append(created)
             self.tell(session, created)
         else:
@@ -356,7 +376,11 @@ class Broker:
     def get_status(self, session: Session, handle: bytes) -> None:
         """Answer GET_STATUS; anyone may ask."""
         name = until_nul(handle)
-        self.tell(session, StatusResult(session.number, name, False, self.jobs.get(name)))
+        job = self.jobs.get(name)
+        if job is None and self.shared:
+            shared_rules.get_status(self, session, name, False)
+        else:
+            self.tell(session, StatusResult(session.number, name, False, job))
 
     def get_status_unique(self, session: Session, unique: bytes) -> None:
         """Answer GET_STATUS_UNIQUE. It names no function, so the first with the key wins."""
@@ -366,7 +390,10 @@ class Broker:
             found = function.uniques.get(name)
             if found is not None:
                 break
-        self.tell(session, StatusResult(session.number, name, True, found))
+        if found is None and self.shared:
+            shared_rules.get_status(self, session, name, True)
+        else:
+            self.tell(session, StatusResult(session.number, name, True, found))
 
     # The store's answers; one that was given already is not heard again.
 
@@ -378,7 +405,7 @@ class Broker:
         job.unstored = None
         if job.state == STORING:
             self.enqueue(now, job)
-        elif job.state == ENDED:
+        elif job.state >= ENDED:
             job.workload = b""
         for created in waiting:
             created.waits = False
@@ -392,7 +419,7 @@ class Broker:
             return
         job.unstored = None
         refusal = reason or b"The queue store failed"
-        if job.state == ENDED:
+        if job.state >= ENDED:
             # It was stored for the sake of a second client, and is done already.
             refusal = b""
             job.workload = b""
@@ -495,6 +522,9 @@ class Broker:
 
     def fail(self, job: Job) -> None:
         """End a job and tell its listeners so."""
+        if self.shared and job.unique and job.obligation:
+            shared_rules.end_later(self, job, shared_rules.FAILED, b"")
+            return
         listeners = job.listeners
         if listeners is not None:
             for listener in listeners:
@@ -608,7 +638,10 @@ class Broker:
             if session.woken_for is not None:
                 self.answer_wake(now, session, None)
             return
-        job = self.take_job(session, ability)
+        if self.in_doubt:
+            job = shared_rules.take_listened(self, session, ability)
+        else:
+            job = self.take_job(session, ability)
         job.state = RUNNING
         job.worker = session
         session.running[job.handle] = job
@@ -622,7 +655,7 @@ class Broker:
         """Return the ability whose function the worker serves next; ``take_job`` picks the job."""
         order = session.order
         if not order or not self.assigning:
-            return None
+            return shared_rules.find_listened(self, session)
         if len(order) == 1:
             return order[0] if order[0].function.waiting() else None
         if self.per_function:
@@ -679,7 +712,7 @@ class Broker:
     def wake_worker(self, now: float, function: Function) -> None:
         """Wake the worker that sleeps longest of those that can do the function, if one does."""
         sleepers = function.sleepers
-        while sleepers and self.assigning:
+        while sleepers and (self.assigning or self.in_doubt):
             _, session = sleepers.popitem(last=False)
             session.unlisted[function] = True
             if session.asleep:
@@ -754,6 +787,9 @@ class Broker:
         if job is None:
             return
         self.release_worker(job)
+        if self.shared and job.unique and job.obligation:
+            shared_rules.end_later(self, job, shared_rules.COMPLETED, command.workload)
+            return
         listeners = job.listeners
         if listeners is not None:
             for listener in listeners:
@@ -782,6 +818,9 @@ class Broker:
         if len(session.excepted) >= MAX_EXCEPTED:
             del session.excepted[next(iter(session.excepted))]
         session.excepted[job.handle] = True
+        if self.shared and job.unique and job.obligation:
+            shared_rules.end_later(self, job, shared_rules.EXCEPTED, command.workload)
+            return
         listeners = job.listeners
         if listeners is not None:
             for listener in listeners:
@@ -848,6 +887,13 @@ class Broker:
         else:
             self.effects.append(effect)
 
+    def hold(self, session: Session, effect: SessionEffect) -> None:
+        """Let a session wait for something it is to be told, and for what comes after that."""
+        if session.held is None:
+            session.held = deque([effect])
+        else:
+            session.held.append(effect)
+
     def release(self, number: int) -> None:
         """Tell a session what it may hear now that the store has answered."""
         session = self.sessions.get(number)
@@ -856,7 +902,7 @@ class Broker:
         held = session.held
         while held:
             effect = held[0]
-            if isinstance(effect, JobCreated):
+            if isinstance(effect, Awaited):
                 if effect.waits:
                     return
                 if effect.refusal:
@@ -874,4 +920,4 @@ def until_nul(name: bytes) -> bytes:
     return name if end < 0 else name[:end]
 
 
-__all__ = ["DONE", "FUNCTION_IN_USE", "NO_SUCH_FUNCTION", "NO_SUCH_JOB", "Broker"]
+__all__ = ["Broker"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mypy_extensions import mypyc_attr
 
-from geartrain.broker.job import Job
+from geartrain.broker.job import ENDING, Job
 
 
 # Acyclic, as are those that come with every job: what lives for one step is nothing for the
@@ -87,23 +87,40 @@ class SessionEffect(Effect):
 
 
 @mypyc_attr(acyclic=True)
-class JobCreated(SessionEffect):
+class Awaited(SessionEffect):
+    """
+    Base of answers that may have to wait for somebody else than the broker.
+
+    Attributes:
+        waits: Nobody has answered yet, so this must not leave the broker.
+        refusal: Why there is no answer; the session gets ERROR then.
+
+    """
+
+    __slots__ = ("refusal", "waits")
+
+    waits: bool
+    refusal: bytes
+
+
+@mypyc_attr(acyclic=True)
+class JobCreated(Awaited):
     """
     The submission is accepted; for a durable one this means it is on disk.
 
     Attributes:
         handle: The job's handle.
-        waits: The store has not answered yet, so this must not leave the broker.
-        refusal: Why the store refused it; the session gets ERROR then.
+        listens: The session waits for the result.
 
     """
 
-    __slots__ = ("handle", "refusal", "waits")
+    __slots__ = ("handle", "listens")
 
     def __init__(self, session: int, handle: bytes, waits: bool) -> None:
         self.session = session
         self.handle = handle
         self.waits = waits
+        self.listens = False
         self.refusal = b""
 
 
@@ -202,7 +219,7 @@ class SendStatus(SessionEffect):
         self.denominator = denominator
 
 
-class StatusResult(SessionEffect):
+class StatusResult(Awaited):
     """
     Answer to GET_STATUS and GET_STATUS_UNIQUE.
 
@@ -229,10 +246,12 @@ class StatusResult(SessionEffect):
 
     def __init__(self, session: int, name: bytes, by_unique: bool, job: Job | None) -> None:
         self.session = session
+        self.waits = False
+        self.refusal = b""
         self.name = name
         self.by_unique = by_unique
         self.known = job is not None
-        self.running = job is not None and job.worker is not None
+        self.running = job is not None and (job.worker is not None or job.state == ENDING)
         self.numerator = b"0" if job is None else job.numerator
         self.denominator = b"0" if job is None else job.denominator
         self.listeners = 0 if job is None or job.listeners is None else len(job.listeners)
@@ -286,13 +305,15 @@ class Error(SessionEffect):
         self.text = text
 
 
-class AdminResult(SessionEffect):
+class AdminResult(Awaited):
     """Answer to an administrator's command: OK, or which refusal."""
 
     __slots__ = ("outcome",)
 
     def __init__(self, session: int, outcome: int) -> None:
         self.session = session
+        self.waits = False
+        self.refusal = b""
         self.outcome = outcome
 
 
@@ -337,3 +358,31 @@ class JobsReport(SessionEffect):
         self.session = session
         self.jobs = jobs
         self.unique = unique
+
+
+# Where several servers share the store.
+
+
+class AskOthers(Effect):
+    """
+    Ask the other servers for a job that is not here, then step ``StatusFound``.
+
+    Attributes:
+        answer: What the session gets when they have answered.
+
+    """
+
+    __slots__ = ("answer",)
+
+    def __init__(self, answer: StatusResult) -> None:
+        self.answer = answer
+
+
+class CutOff(SessionEffect):
+    """
+    Close the connection, and send nothing of what was to be sent.
+
+    It works on, or waits for, what another server has taken over.
+    """
+
+    __slots__ = ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
-from geartrain.broker.job import ENDED, WAITING, Job
+from geartrain.broker.job import WAITING, Job
 
 if TYPE_CHECKING:
     from geartrain.broker.session import Session
@@ -57,6 +57,13 @@ class WaitingLine:
             self.sweep()
         return job
 
+    def take(self, job: Job) -> None:
+        """Take a job out of the middle, which is a walk."""
+        assert self.jobs is not None
+        self.jobs.remove(job)
+        self.count -= 1
+        self.sweep()
+
     def leave(self) -> None:
         """A job of this line has just ended."""
         self.count -= 1
@@ -69,7 +76,7 @@ class WaitingLine:
         if self.count == 0:
             self.jobs = None
         elif ended > _SWEEP_FROM and ended > self.count:
-            self.jobs = deque([job for job in self.jobs if job.state != ENDED])
+            self.jobs = deque([job for job in self.jobs if job.state == WAITING])
 
 
 class Function:
@@ -134,6 +141,14 @@ class Function:
                 self.workloads.setdefault(job.workload, job)
         else:
             self.uniques.setdefault(job.unique, job)
+
+    def claim_unique(self, job: Job) -> None:
+        """Let submissions with the job's unique key join this one, whoever had the key."""
+        if job.unique == b"-":
+            if job.workload:
+                self.workloads[job.workload] = job
+        elif job.unique:
+            self.uniques[job.unique] = job
 
     def remove(self, job: Job) -> None:
         """Strike out a job that has just ended."""

@@ -23,8 +23,9 @@ WAITING: Final = 1  # in a waiting line
 DELAYED: Final = 2  # its epoch has not come
 RUNNING: Final = 3  # assigned to a worker
 ENDED: Final = 4  # completed, failed, cancelled or given up
+ENDING: Final = 5  # ended here, but a store that is shared has not removed it yet
 
-STATE_NAMES: Final = ("storing", "waiting", "delayed", "running", "ended")
+STATE_NAMES: Final = ("storing", "waiting", "delayed", "running", "ended", "ending")
 
 
 # Acyclic: the garbage collector does not look at it. Jobs are held by books that strike them out

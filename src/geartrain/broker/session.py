@@ -50,6 +50,7 @@ class Session:
         "held",
         "last_turn",
         "listening",
+        "local",
         "number",
         "order",
         "running",
@@ -62,6 +63,8 @@ class Session:
         self.number = number
         self.client_id = b""
         self.exceptions = exceptions
+        # Another server: what it asks for is answered from here alone.
+        self.local = False
         # Abilities by function name, and in the order in which they are served.
         self.abilities: dict[bytes, Ability] = {}
         self.order: list[Ability] = []

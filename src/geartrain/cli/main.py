@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from geartrain import __version__
+from geartrain.cli import ctl, up
 from geartrain.errors import GeartrainError
 
 app = typer.Typer(
@@ -111,6 +112,10 @@ def serve(
         print("ready", file=sys.stderr, flush=True)
 
     run_server(server, ready=ready)
+
+
+app.command()(up.up)
+app.add_typer(ctl.app, name="ctl")
 
 
 def main() -> None:

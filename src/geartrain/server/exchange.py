@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from geartrain.broker import shared
 from geartrain.broker.broker import Broker
 from geartrain.broker.commands import (
     Answer,
@@ -23,6 +24,8 @@ from geartrain.broker.commands import (
 )
 from geartrain.broker.effects import (
     AdminResult,
+    AskOthers,
+    CutOff,
     Effect,
     Forget,
     FunctionsReport,
@@ -32,6 +35,7 @@ from geartrain.broker.effects import (
     Persist,
     SendReport,
     SessionEffect,
+    StatusResult,
     WorkersReport,
 )
 from geartrain.broker.job import Job
@@ -45,7 +49,15 @@ from geartrain.server.text_commands import (
     worker_line,
 )
 from geartrain.store.batch import Batch
-from geartrain.wire.packet import GET_STATUS_UNIQUE, REQUEST, TEXT, Packet
+from geartrain.wire.packet import (
+    GET_STATUS_UNIQUE,
+    REQUEST,
+    TEXT,
+    WORK_COMPLETE,
+    WORK_EXCEPTION,
+    WORK_FAIL,
+    Packet,
+)
 from geartrain.wire.reader import PacketReader
 from geartrain.wire.text import END_OF_LIST, OK, unknown_command, words
 
@@ -65,6 +77,8 @@ _ENOUGH_TEXT: Final = 64 * 1024
 # Lines of a list that are written in one pass. A few bytes may ask for a list of millions of jobs,
 # which nobody else should have to wait for, and which need not be here all at once.
 MAX_LINES: Final = 1000
+# Packets that end a job.
+_ENDS: Final = (WORK_COMPLETE, WORK_FAIL, WORK_EXCEPTION)
 # What an effect takes beside its workload, in bytes, for what waits behind a list.
 _EFFECT_SIZE: Final = 64
 
@@ -131,6 +145,9 @@ class Peer:
         """Take what the broker tells this session; False where it is no packet."""
         return write_effect(self.outbox, effect)
 
+    def forget_waiting(self) -> None:
+        """Throw away what has arrived and whose turn has not come."""
+
 
 class PacketPeer(Peer):
     """
@@ -158,6 +175,11 @@ class PacketPeer(Peer):
         """Return whether ``Exchange.go_on`` is due; reading has to stop until it is not."""
         return self.listing is not None or bool(self.waiting)
 
+    def forget_waiting(self) -> None:
+        """Throw away packets that have arrived and whose turn has not come."""
+        self.waiting = []
+        self.taken = 0
+
 
 class Exchange:
     """
@@ -175,16 +197,19 @@ class Exchange:
             after that.
         given_up: Jobs that came back without a result too often, for the log.
         requested: What an administrator wants the server to do.
+        asked: Answers that other servers are to be asked for.
 
     """
 
     __slots__ = (
         "allow_shutdown",
+        "asked",
         "batch",
         "broker",
         "given_up",
         "max_packet",
         "output_limit",
+        "parked",
         "peers",
         "requested",
         "text_commands",
@@ -210,6 +235,9 @@ class Exchange:
         self.batch = Batch()
         self.given_up: list[Job] = []
         self.requested = KEEP_RUNNING
+        self.asked: list[StatusResult] = []
+        # Peers whose next packet waits until the lease of the store is certain again.
+        self.parked: dict[int, PacketPeer] = {}
 
     # Connections.
 
@@ -268,12 +296,16 @@ class Exchange:
         start = peer.taken
         stop = start
         slow = 0
+        in_doubt = broker.in_doubt
         for packet in packets[start : start + MAX_PACKETS]:
             kind = packet.type
             if kind in (TEXT, GET_STATUS_UNIQUE):
                 slow += 1
                 if slow > MAX_SLOW or self.has_enough(peer):
                     break
+            if in_doubt and kind in _ENDS and shared.holds_back(broker, session, packet.args[0]):
+                self.parked[session] = peer
+                break
             if kind == TEXT:
                 self.receive_line(now, peer, packet)
             else:
@@ -360,6 +392,9 @@ class Exchange:
         if isinstance(effect, SessionEffect):
             peer = self.peers.get(effect.session)
             if peer is not None:
+                if isinstance(effect, CutOff):
+                    self.cut_off(peer)
+                    return
                 if peer.listing is not None:
                     self.put_behind(peer, peer.listing, effect)
                 elif not peer.deliver(effect):
@@ -375,8 +410,28 @@ class Exchange:
             self.batch.updates.append((effect.number, effect.attempts, effect.epoch))
         elif isinstance(effect, GaveUp):
             self.given_up.append(effect.job)
+        elif isinstance(effect, AskOthers):
+            self.asked.append(effect.answer)
         else:
             raise AssertionError(f"nobody carries out {effect!r}")
+
+    # A store that several servers share.
+
+    def take_parked(self) -> None:
+        """Let peers go on that were kept waiting because the lease was in doubt."""
+        parked = self.parked
+        self.parked = {}
+        for peer in parked.values():
+            self.note_written(peer)
+
+    def cut_off(self, peer: Peer) -> None:
+        """Close a connection, and send nothing of what was to be sent."""
+        peer.outbox.take()
+        peer.listing = None
+        peer.forget_waiting()
+        peer.fault = "another server has taken over what it works on or waits for"
+        peer.closing = True
+        self.note_written(peer)
 
     # Answers to text commands.
 

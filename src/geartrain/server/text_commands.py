@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from geartrain.broker.broker import DONE, NO_SUCH_FUNCTION, NO_SUCH_JOB
+from geartrain.broker.administering import DONE, NO_SUCH_FUNCTION, NO_SUCH_JOB
 from geartrain.broker.commands import (
     Answer,
     CancelJob,

@@ -18,6 +18,7 @@ __all__ = ["open_store"]
 
 KNOWN: Final = (
     "mariadb",
+    "memcached",
     "memory",
     "mysql",
     "postgres",
@@ -28,7 +29,6 @@ KNOWN: Final = (
     "valkey",
     "valkeys",
 )
-PLANNED: Final = ("memcached",)
 FORMS: Final = (
     "memory:, sqlite:///relative.db, sqlite:////absolute.db, postgresql://USER@HOST/DATABASE, "
     "mysql://USER@HOST/DATABASE or redis://HOST:PORT/0"
@@ -52,7 +52,7 @@ def open_store(
 
     Args:
         url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or
-            ``redis://HOST:PORT/DATABASE`` (see ``redis_url``),
+            ``redis://HOST:PORT/DATABASE`` (see ``redis_url``), ``memcached://HOST:PORT``,
             ``postgresql://USER:PASSWORD@HOST1,HOST2/DATABASE``, ``mysql://`` or ``mariadb://``.
         handle_prefix: Start of the handles of jobs that are imported; the broker's.
         table: Where gearmand's table is looked for, and a view like it is offered.
@@ -78,10 +78,10 @@ def open_store(
         return SqliteStore(sqlite_path(rest), handle_prefix=handle_prefix, table=table)
     if colon and name in ("redis", "rediss", "valkey", "valkeys"):
         return redis_store(url)
+    if colon and name == "memcached":
+        return memcached_store(url)
     if colon and name in DATABASES:
         return shared_store(url, handle_prefix, server, address, lease, reader)
-    if name in PLANNED:
-        raise UsageError(f"there is no {name} store yet; use {FORMS}")
     raise UsageError(unknown(name, url))
 
 
@@ -97,6 +97,20 @@ def redis_store(url: str) -> QueueStore:
             "a store in Redis needs its library: pip install 'geartrain[redis]'"
         ) from None
     return RedisStore(read_place(url))
+
+
+def memcached_store(url: str) -> QueueStore:
+    """Return the store in a memcached; raises UsageError where its library is not installed."""
+    try:
+        from geartrain.store.memcached import MemcachedStore
+        from geartrain.store.memcached_url import read_place
+    except ModuleNotFoundError as error:
+        if error.name != "pymemcache":
+            raise
+        raise UsageError(
+            "a store in memcached needs its library: pip install 'geartrain[memcached]'"
+        ) from None
+    return MemcachedStore(read_place(url))
 
 
 def shared_store(
@@ -152,7 +166,7 @@ def sqlite_path(rest: str) -> str:
 
 def unknown(name: str, url: str) -> str:
     """Return what to do about a URL of no known store."""
-    meant = get_close_matches(name, KNOWN + PLANNED, 1)
+    meant = get_close_matches(name, KNOWN, 1)
     if meant:
         return f"no store is called {name!r}: did you mean {meant[0]}:? There are {FORMS}"
     if "@" not in url and "://" not in url:

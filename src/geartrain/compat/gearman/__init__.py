@@ -34,6 +34,7 @@ from geartrain.compat.gearman.constants import (
 from geartrain.compat.gearman.job import GearmanJob, GearmanJobRequest
 from geartrain.compat.gearman.task import Task, Taskset
 from geartrain.compat.gearman.worker import GearmanWorker
+from geartrain.errors import UsageError
 
 # The version of python-gearman whose names these are.
 __version__ = "2.0.2"
@@ -41,6 +42,8 @@ __version__ = "2.0.2"
 # How the default encoder hands data out: "bytes", or "text" for programs that take data for
 # text. The environment sets it for programs that are not to be changed at all.
 DATA = os.environ.get("GEARMAN_DATA", "bytes")
+if DATA not in ("bytes", "text"):
+    raise UsageError(f"GEARMAN_DATA is {DATA!r} in the environment; write bytes or text")
 
 # As in python-gearman: silent unless the program sets up logging.
 logging.getLogger("gearman").addHandler(logging.NullHandler())

@@ -354,14 +354,20 @@ class GearmanClient(GearmanConnectionManager, TaskClient):
         callback_fxn: Callable[[bool], Any],
         timeout: float | None = None,
     ) -> bool:
-        """Take in what servers send until the callback returns false; see the base class."""
+        """
+        Take in what servers send until the callback returns false; see the base class.
+
+        The callback is asked before the first wait too: what it waits for may have come.
+        """
         deadline = deadline_after(timeout)
         pump = self._open_pump()
-        while callback_fxn(self._poll(pump, deadline)):
+        any_activity = False
+        while callback_fxn(any_activity):
             if deadline is not None and time.monotonic() >= deadline:
                 return True
             if not pump.connections:
                 raise ServerUnavailable(f"Found no valid connections: {self.connection_list!r}")
+            any_activity = self._poll(pump, deadline)
         return False
 
     def _poll(self, pump: Pump, deadline: float | None) -> bool:

@@ -166,15 +166,17 @@ class GearmanWorker(GearmanConnectionManager):
         deadline = deadline_after(timeout)
         while not self._stopping:
             self._reconnect()
-            jobs = self._connections.wait(deadline)
-            if jobs is None:
-                return bool(callback_fxn(False)) and not self._stopping
-            if not jobs and not self._connections.heard:
-                continue
             self._connections.hold_grabs()
-            if not self._execute_all(jobs) or self._stopping or not callback_fxn(True):
-                return False
+            jobs = self._connections.wait(deadline)
+            time_is_over = jobs is None
+            if jobs is None or jobs or self._connections.heard:
+                if not self._execute_all(jobs or []) or self._stopping:
+                    return False
+                if not callback_fxn(not time_is_over) or self._stopping:
+                    return False
             self._connections.release_grabs()
+            if time_is_over:
+                return True
         return False
 
     def _reconnect(self) -> None:

@@ -1,0 +1,62 @@
+"""
+``geartrain up``: keep worker processes running.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["up"]
+
+
+def up(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="Configuration file (TOML).")
+    ] = Path("geartrain.toml"),
+    socket: Annotated[
+        Path | None, typer.Option(help="Where `geartrain ctl` is answered.", show_default=False)
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the configuration, and show it.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Keep the programs of a configuration file running."""
+    from dataclasses import replace
+
+    from geartrain import __version__
+    from geartrain.supervisor.configuration import load_configuration
+    from geartrain.supervisor.difference import differences
+
+    configuration = load_configuration(config)
+    if socket is not None:
+        configuration = replace(configuration, socket=str(socket.absolute()))
+    if check:
+        for difference in differences({}, configuration.programs):
+            print("\n".join(difference.lines()))
+        return
+
+    from geartrain.supervisor.running import run_supervisor
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+    def ready() -> None:
+        count = len(configuration.programs)
+        print(
+            f"geartrain {__version__} keeps {count} program{'' if count == 1 else 's'};"
+            f" geartrain ctl is answered at {configuration.socket}",
+            file=sys.stderr,
+        )
+        print("ready", file=sys.stderr, flush=True)
+
+    raise typer.Exit(run_supervisor(configuration, ready))

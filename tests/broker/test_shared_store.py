@@ -1,0 +1,73 @@
+"""What workers may do while the lease on the store is in doubt; the stories are in ``scripts``."""
+
+from __future__ import annotations
+
+import pytest
+
+from geartrain.broker import shared
+from geartrain.broker.commands import Command
+from tests.broker.story import Stage
+
+WORKER = 3
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage(durable=True, shared=True)
+
+
+def test_the_end_of_a_stored_job_is_held_back_and_no_other_job_s(stage: Stage) -> None:
+    stage(f"{WORKER} can_do f", "1 submit_job_bg f", "stored", "2 submit_job f")
+    stage(f"{WORKER} grab_job", f"{WORKER} grab_job")
+    assert shared.holds_back(stage.broker, WORKER, b"H:t:1")
+    assert shared.holds_back(stage.broker, WORKER, b"H:t:1\0")
+    assert not shared.holds_back(stage.broker, WORKER, b"H:t:2")
+    assert not shared.holds_back(stage.broker, WORKER, b"H:t:3")
+    assert not shared.holds_back(stage.broker, 4711, b"H:t:1")
+
+
+def test_who_has_a_stored_job_is_known(stage: Stage) -> None:
+    stage(f"{WORKER} can_do f", "1 submit_job_bg f", "stored", "2 submit_job_high f")
+    stage(f"{WORKER} grab_job")
+    assert not shared.holds_stored_job(stage.broker, WORKER)
+    stage(f"{WORKER} grab_job")
+    assert shared.holds_stored_job(stage.broker, WORKER)
+    assert not shared.holds_stored_job(stage.broker, 4711)
+
+
+def test_only_so_many_jobs_are_looked_at_while_the_lease_is_in_doubt(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage(f"{WORKER} can_do f")
+    for _ in range(shared.MAX_LOOKED_AT):
+        stage("1 submit_job_bg f")
+    stage("stored", "2 submit_job f", "doubt")
+    assert stage(f"{WORKER} grab_job") == [f"{WORKER} <- NO_JOB"]
+    stage("trust", f"{WORKER} grab_job", "doubt")
+    assert stage(f"{WORKER} grab_job")[0].startswith(f"{WORKER} <- JOB_ASSIGN")
+
+
+def test_jobs_go_on_in_their_order_behind_one_that_was_taken_out_of_the_middle(
+    stage: Stage,
+) -> None:
+    stage(f"{WORKER} can_do f", "1 submit_job_bg f", "stored", "2 submit_job f")
+    stage("1 submit_job_bg f", "stored", "doubt")
+    assert stage(f"{WORKER} grab_job") == [f"{WORKER} <- JOB_ASSIGN H:t:2 f"]
+    stage(f"{WORKER} disconnect", "trust", "4 can_do f")
+    assert stage("4 grab_job") == ["4 <- JOB_ASSIGN H:t:2 f"]
+    assert stage("4 grab_job") == ["4 <- JOB_ASSIGN H:t:1 f"]
+    assert stage("4 grab_job") == ["4 <- JOB_ASSIGN H:t:3 f"]
+    assert stage("4 grab_job") == ["4 <- NO_JOB"]
+
+
+def test_a_refusal_of_what_has_ended_by_then_is_an_acknowledgement(stage: Stage) -> None:
+    """It was stored for the sake of a second client, and has run."""
+    stage(f"{WORKER} can_do f", "1 submit_job f unique=u", f"{WORKER} grab_job")
+    stage("2 submit_job_bg f unique=u", f"{WORKER} work_complete H:t:1 done")
+    assert stage("refused") == ["2 <- JOB_CREATED H:t:1"]
+    assert stage("forgotten 1") == ["1 <- WORK_COMPLETE H:t:1 done"]
+
+
+def test_a_store_of_one_server_gives_no_answers_of_several() -> None:
+    with pytest.raises(AssertionError, match="nobody knows"):
+        Stage().broker.step(0, Command())
