@@ -31,11 +31,13 @@ from geartrain.wire.packet import OPTION_REQ
 # takes, and large workloads in slices.
 _HIGH_WATER: Final = 128 * 1024
 _SLICE: Final = 64 * 1024
+# Read at a time.
+_RECEIVE_SIZE: Final = 64 * 1024
 
 _CLOSED: Final = "the client was closed"
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """
     An open connection: transport and session.
 
@@ -61,6 +63,8 @@ class Connection(asyncio.Protocol):
         self.poller: select.poll | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.ended = pump.loop.create_future()
+        # asyncio would allocate 256 KiB for each read, from the kernel, and give them back.
+        self.incoming = bytearray(_RECEIVE_SIZE)
 
     # What the event loop calls.
 
@@ -72,8 +76,13 @@ class Connection(asyncio.Protocol):
             self.poller = select.poll()
             self.poller.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Return where to put what arrives."""
+        return self.incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take in what has arrived."""
+        data = bytes(memoryview(self.incoming)[:nbytes])
         self.heard_at = self.pump.loop.time()
         if not self.answered:
             self.answered = True

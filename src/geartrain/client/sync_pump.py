@@ -30,7 +30,8 @@ from geartrain.client.unplaced import Unplaced, take_events
 from geartrain.errors import ConnectionFailed, UsageError
 from geartrain.wire.packet import OPTION_REQ
 
-_RECEIVE_SIZE: Final = 128 * 1024
+# Less than malloc takes from the kernel, and gives back, each time.
+_RECEIVE_SIZE: Final = 64 * 1024
 # Output that gathers for one write before it goes out without being asked to.
 _FLUSH_SIZE: Final = 64 * 1024
 

@@ -34,11 +34,13 @@ from geartrain.worker.session import Assignment, Slots, WorkerSession
 
 # Plain handlers keep the loop to themselves for so many seconds, or for one job, at a time.
 _STRETCH: Final = 0.005
+# Read at a time.
+_READ_SIZE: Final = 64 * 1024
 # Seconds that handlers get to answer their cancellation.
 _LAST_WORDS: Final = 5.0
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """
     One connection to one server, and the outlet of the jobs that came by it.
 
@@ -58,6 +60,8 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.writable = asyncio.Event()
         self.writable.set()
+        # asyncio would allocate 256 KiB for each read, from the kernel, and give them back.
+        self.incoming = bytearray(_READ_SIZE)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Announce the worker."""
@@ -71,11 +75,15 @@ class Connection(asyncio.Protocol):
         self.keeper.flush()
         self.keeper.watch_answers()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Return where to put what arrives."""
+        return self.incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take what the server sent, and run the jobs in it."""
         session = self.session
         was_ready = session.is_ready()
-        jobs = session.receive_data(data)
+        jobs = session.receive_data(bytes(memoryview(self.incoming)[:nbytes]))
         if session.errors:
             log_errors(self.address, session.take_errors())
         if session.fault is not None:
