@@ -15,6 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := $(shell find src -name '*.py' -o -name '*.mako' -o -name py.typed) setup.py pyproject.toml
 ROUNDS ?= 100
 SECONDS_OF_FUZZ ?= 600
+SEEDS ?= 10000
 
 ##@ Use
 
@@ -58,8 +59,8 @@ check: style types contracts test ## What CI runs: style, types, import contract
 
 .PHONY: style
 style: .venv/.developer ## Check style and format.
-	@$(BIN)/ruff check src tests bench examples compat setup.py
-	@$(BIN)/ruff format --check src tests bench examples compat setup.py
+	@$(BIN)/ruff check src tests sim bench examples compat setup.py
+	@$(BIN)/ruff format --check src tests sim bench examples compat setup.py
 
 .PHONY: types
 types: .venv/.developer ## Check types.
@@ -71,8 +72,8 @@ contracts: .venv/.developer ## Check which room imports which.
 
 .PHONY: format
 format: .venv/.developer ## Format all Python files.
-	@$(BIN)/ruff check --fix -q src tests bench examples compat setup.py
-	@$(BIN)/ruff format -q src tests bench examples compat setup.py
+	@$(BIN)/ruff check --fix -q src tests sim bench examples compat setup.py
+	@$(BIN)/ruff format -q src tests sim bench examples compat setup.py
 
 .PHONY: coverage
 coverage: .venv/.developer ## Branch coverage of the pure rooms.
@@ -82,6 +83,10 @@ coverage: .venv/.developer ## Branch coverage of the pure rooms.
 .PHONY: faults
 faults: .venv/.developer ## Kill the server ROUNDS times under producers; judge from their logs.
 	@$(BIN)/python -m tests.faults --rounds $(ROUNDS)
+
+.PHONY: sim
+sim: .venv/.developer ## Simulate SEEDS stories of servers, clients, workers and their troubles.
+	@$(BIN)/python -m sim --seeds $(SEEDS)
 
 .PHONY: fuzz
 fuzz: .venv/.developer ## Send broken packets and lines for SECONDS_OF_FUZZ seconds.

@@ -1,0 +1,42 @@
+"""``python -m sim``: run many seeds, or one again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from sim.account import BrokenPromise
+from sim.story import tell
+
+
+def main() -> int:
+    """Run the seeds that are asked for; 1 where a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="run this one alone")
+    parser.add_argument("--seeds", type=int, default=200, help="how many to run (200)")
+    parser.add_argument("--first", type=int, default=1, help="the first of them (1)")
+    arguments = parser.parse_args()
+    first, count = (
+        (arguments.seed, 1)
+        if arguments.seed is not None
+        else (
+            arguments.first,
+            arguments.seeds,
+        )
+    )
+    began = time.monotonic()
+    for seed in range(first, first + count):
+        try:
+            fingerprint = tell(seed)
+        except BrokenPromise as error:
+            print(error)
+            return 1
+        if count == 1:
+            print(f"seed {seed}: all promises kept, fingerprint {fingerprint}")
+    print(f"{count} seeds from {first} on: all promises kept, {time.monotonic() - began:.1f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

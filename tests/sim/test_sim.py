@@ -1,0 +1,58 @@
+"""
+The simulation keeps every promise in hundreds of stories, and finds defects that are put into it.
+
+``make sim`` runs thousands of stories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sim.account import BrokenPromise
+from sim.defects import DEFECTS
+from sim.story import Story, tell
+
+# A story takes about a hundredth of a second.
+TOGETHER = 25
+SEEDS = range(1, 201, TOGETHER)
+# The shyest defect shows in the 106th story.
+PATIENCE = 200
+
+
+@pytest.mark.parametrize("first", SEEDS)
+def test_every_promise_is_kept(first: int) -> None:
+    for seed in range(first, first + TOGETHER):
+        tell(seed)
+
+
+def tell_all(defect: Callable[[Story], None]) -> None:
+    for seed in range(1, PATIENCE + 1):
+        tell(seed, defect)
+
+
+def test_a_seed_tells_the_same_story_each_time() -> None:
+    assert tell(7) == tell(7)
+    assert tell(7) != tell(8)
+
+
+def test_stories_have_something_in_them() -> None:
+    runs = faults = refused = commits = 0
+    for seed in range(1, 21):
+        story = Story(seed)
+        story.run()
+        runs += sum(map(len, story.account.runs.values()))
+        faults += len(story.account.faults)
+        refused += sum(one.state == "refused" for one in story.account.submissions)
+        commits += story.account.commits
+    assert runs > 500
+    assert faults > 50
+    assert refused > 10
+    assert commits > 500
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: str(defect.__name__))
+def test_a_planted_defect_is_found(defect: Callable[[Story], None]) -> None:
+    with pytest.raises(BrokenPromise, match=r"python -m sim --seed \d+"):
+        tell_all(defect)
