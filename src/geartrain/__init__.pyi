@@ -13,7 +13,19 @@ from geartrain.client.reports import Status as Status
 from geartrain.client.submission import Submission as Submission
 from geartrain.client.sync import Client as Client
 from geartrain.errors import Fail as Fail
+from geartrain.errors import Reject as Reject
+from geartrain.errors import Retry as Retry
+from geartrain.errors import SoftTimeout as SoftTimeout
+from geartrain.tasks.app import App as App
+from geartrain.tasks.current import CurrentJob as CurrentJob
+from geartrain.tasks.current import current_job as current_job
+from geartrain.tasks.handle import TaskHandle as TaskHandle
+from geartrain.tasks.job import TaskJob as TaskJob
+from geartrain.tasks.middleware import Middleware as Middleware
+from geartrain.tasks.task import Task as Task
+from geartrain.tasks.worker import TaskWorker as TaskWorker
 from geartrain.worker.aio import AsyncWorker as AsyncWorker
+from geartrain.worker.rules import Lifetime as Lifetime
 from geartrain.worker.sync import Worker as Worker
 
 __version__: str

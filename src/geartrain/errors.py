@@ -18,8 +18,14 @@ Every exception of the package.
     ├── JobError                 a job did not end well
     │   ├── JobFailed                the worker sent WORK_FAIL
     │   ├── JobException             the worker sent WORK_EXCEPTION
-    │   └── JobTimeout               no result within the time the caller allowed
+    │   │   └── TaskError                a task of a geartrain worker raised
+    │   ├── JobTimeout               no result within the time the caller allowed
+    │   └── NoResult                 the server keeps no result of the background job
     ├── Fail                     raised by a handler, to end its job with WORK_FAIL
+    ├── Retry                    raised by a task, to be run again later
+    ├── Reject                   raised by a task, not to be run again
+    ├── SoftTimeout              raised inside a task whose time is nearly over
+    ├── CodecError               a value can't be written as bytes, or bytes can't be read
     ├── StoreError               the queue store can't do what was asked
     │   ├── StoreUnavailable         now; it may later
     │   ├── StoreDamaged             ever; a person has to look at it
@@ -37,6 +43,7 @@ from typing import Any
 
 __all__ = [
     "BadMagic",
+    "CodecError",
     "ConnectionFailed",
     "ConnectionLost",
     "Fail",
@@ -48,14 +55,19 @@ __all__ = [
     "LeaseLost",
     "LineTooLong",
     "MalformedPacket",
+    "NoResult",
     "PacketTooLarge",
     "PartlySubmitted",
     "ProtocolError",
+    "Reject",
+    "Retry",
     "ServerError",
+    "SoftTimeout",
     "StoreDamaged",
     "StoreError",
     "StoreUnavailable",
     "SubmissionUncertain",
+    "TaskError",
     "UnknownPacket",
     "UsageError",
 ]
@@ -272,6 +284,38 @@ class JobException(JobError):
         super().__init__(handle, f"job {name} raised: {workload.decode('utf-8', 'replace')}")
 
 
+class TaskError(JobException):
+    """
+    A task raised, or could not be run with what it was sent.
+
+    Attributes:
+        type: Name of the exception's class on the worker, such as ``ValueError``;
+            ``ArgumentsError`` where the arguments did not fit, ``CodecError`` where they
+            could not be read, ``ResultTooLarge``, ``HardTimeout``.
+        message: What it says.
+        traceback: The worker's traceback, where the app sends it; else empty.
+        rejected: Whether running it again was ruled out.
+
+    """
+
+    def __init__(
+        self,
+        handle: bytes,
+        workload: bytes,
+        type: str,
+        message: str,
+        traceback: str = "",
+        rejected: bool = False,
+    ) -> None:
+        super().__init__(handle, workload)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+        self.rejected = rejected
+        name = handle.decode("ascii", "backslashreplace")
+        self.args = (f"job {name} raised {type}: {message}",)
+
+
 class JobTimeout(JobError, TimeoutError):
     """
     No result came within the time the caller allowed; the job may still run.
@@ -287,6 +331,20 @@ class JobTimeout(JobError, TimeoutError):
         super().__init__(handle, f"job {name} gave no result within {seconds:g} s")
 
 
+class NoResult(JobError):
+    """The job failed without a word, or its result was not kept, or no longer is."""
+
+    def __init__(self, handle: bytes, function: str) -> None:
+        self.function = function
+        name = handle.decode("ascii", "backslashreplace")
+        super().__init__(
+            handle,
+            f"there is no result of job {name}: the task ended it with WORK_FAIL, or the server "
+            f"keeps no results of {function!r}, or not for so long; to have them kept write for "
+            f'instance @app.task(retention="1d")',
+        )
+
+
 class Fail(GeartrainError):
     """
     Raised by a handler that gives its job up: the client gets WORK_FAIL.
@@ -294,6 +352,45 @@ class Fail(GeartrainError):
     WORK_FAIL carries no reason; the message goes to the worker's log. Any
     other exception reaches the client as WORK_EXCEPTION, with its message.
     """
+
+
+class Retry(GeartrainError):
+    """
+    Raised by a task that wants to be run again.
+
+    The server does so where the function has a policy that allows retries, and
+    the job is a background job; else the caller gets it as the task's failure.
+
+    Attributes:
+        countdown: Seconds until then; None leaves it to the policy's ``backoff``.
+
+    """
+
+    def __init__(self, message: str = "", *, countdown: float | None = None) -> None:
+        self.countdown = countdown
+        super().__init__(message or "the task asks to be run again")
+
+
+class Reject(GeartrainError):
+    """Raised by a task that must not be run again, whatever its policy allows."""
+
+
+class SoftTimeout(GeartrainError, TimeoutError):
+    """
+    Raised inside a task when its ``soft_timeout`` is over, so that it can tidy up.
+
+    Attributes:
+        seconds: The time it had.
+
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        super().__init__(f"the task has run for {seconds:g} s, its soft_timeout")
+
+
+class CodecError(GeartrainError):
+    """A value can't be written with the task's codec, or bytes can't be read with it."""
 
 
 class StoreError(GeartrainError):

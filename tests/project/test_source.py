@@ -15,6 +15,8 @@ CARRIED = {"src/geartrain/compat/gearman/util.py"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "base", "core", "misc"}
 # What would let a payload choose code.
 UNSAFE_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill"}
+# But for the one module that users have to ask for by name and by a permission.
+ASKED_FOR = {"src/geartrain/tasks/pickle_codec.py"}
 UNSAFE_CALLS = {"eval", "exec", "__import__"}
 # A room's modules stay short enough to be read in one sitting. The broker is the exception, and
 # is to fit in one head by its order instead.
@@ -61,7 +63,7 @@ def test_no_payload_chooses_code(path: Path) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    assert not imported & UNSAFE_MODULES
+    assert not imported & UNSAFE_MODULES or name(path) in ASKED_FOR
     assert not called & UNSAFE_CALLS
 
 

@@ -15,6 +15,7 @@ import typer
 
 from geartrain import __version__
 from geartrain.cli import ctl, up
+from geartrain.cli.worker import worker
 from geartrain.errors import GeartrainError
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(worker)
 
 # Exit codes, as in docs/reference/cli.md.
 _USAGE = 2

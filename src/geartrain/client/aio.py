@@ -198,7 +198,7 @@ class AsyncClient:
         submission = Submission(
             function, workload, background=background, at=at, delay=delay, **options
         )
-        job = self._start(submission)
+        job = self.start(submission)
         in_time = False
         try:
             in_time = await job.until(job.answered, timeout)
@@ -233,18 +233,37 @@ class AsyncClient:
             GeartrainError: As `submit` and `AsyncJob.result` do.
 
         """
-        job = self._start(foreground_submission(function, workload, **options))
+        job = self.start(foreground_submission(function, workload, **options))
         try:
             return await job.result(timeout)
         finally:
             if not job.ended:
                 job.forget()
 
-    def _start(self, submission: Submission) -> AsyncJob:
-        """Return a job on its way, not waited for."""
+    def start(self, submission: Submission) -> AsyncJob:
+        """Return a job on its way, before the server has accepted it."""
         job = AsyncJob(submission, time.time())
         self._pump.submit(job)
         return job
+
+    async def wait_accepted(self, job: AsyncJob, timeout: float | None = None) -> JobHandle:
+        """
+        Wait until the server has accepted a job of `start`, and return where to ask for it.
+
+        Raises:
+            GeartrainError: As `submit` does.
+
+        """
+        in_time = False
+        try:
+            in_time = await job.until(job.answered, timeout)
+        finally:
+            # Also where the caller was cancelled.
+            if not in_time:
+                job.forget()
+        if not in_time:
+            raise JobTimeout(b"", timeout or 0.0)
+        return job.ticket()
 
     # Many jobs.
 
@@ -312,7 +331,7 @@ class AsyncClient:
         try:
             async with asyncio.timeout(timeout):
                 while not batch.failed and (items := await source.take(batch.chunk)):
-                    jobs = [self._start(as_submission(item, options)) for item in items]
+                    jobs = [self.start(as_submission(item, options)) for item in items]
                     batch.expect(jobs)
                     while not batch.has_room():
                         await self._wait_answer(batch)
@@ -370,7 +389,7 @@ class AsyncClient:
                     more = len(taken) == batch
                     for work in taken:
                         submission = foreground_submission(function, work, **options)
-                        window.append(self._start(submission))
+                        window.append(self.start(submission))
                 if window:
                     yield await window[0].result(timeout)
                     window.popleft()

@@ -245,8 +245,8 @@ class Client:
                 raise JobTimeout(job.handle, timeout or 0.0)
         return job.outcome()
 
-    def _start(self, submissions: Iterable[Submission]) -> list[Job]:
-        """Return jobs on their way, not waited for."""
+    def start(self, submissions: Iterable[Submission]) -> list[Job]:
+        """Return jobs on their way, before the server has accepted them."""
         now = time.time()
         jobs = [Job(self._pump, submission, now) for submission in submissions]
         with self._pump.turns.lock:
@@ -254,6 +254,20 @@ class Client:
                 self._pump.submit(job)
             self._pump.prepare(None)
         return jobs
+
+    def wait_accepted(self, job: Job, timeout: float | None = None) -> JobHandle:
+        """
+        Wait until the server has accepted a job of `start`, and return where to ask for it.
+
+        Raises:
+            GeartrainError: As `submit` does.
+
+        """
+        with self._pump.turns.lock:
+            if not self._pump.wait(job.answered, deadline_after(timeout)):
+                job.forget()
+                raise JobTimeout(b"", timeout or 0.0)
+        return job.ticket()
 
     # Many jobs.
 
@@ -325,7 +339,7 @@ class Client:
             chunk = [as_submission(item, options) for item in islice(iterator, batch.chunk)]
             if not chunk:
                 break
-            batch.expect(self._start(chunk))
+            batch.expect(self.start(chunk))
             with self._pump.turns.lock:
                 in_time = self._pump.wait(batch.has_room, deadline)
         with self._pump.turns.lock:
@@ -371,7 +385,7 @@ class Client:
                 while more and len(window) <= max_in_flight - batch:
                     taken = list(islice(iterator, batch))
                     more = len(taken) == batch
-                    window += self._start(
+                    window += self.start(
                         foreground_submission(function, work, **options) for work in taken
                     )
                 if window:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, TypeVar
@@ -66,6 +66,7 @@ class AsyncWorker:
         answer_timeout: Seconds after which a server that owes an answer, and sends nothing,
             is given up; its connection is made anew.
         max_packet: Largest packet taken from a server, in bytes.
+        options: Sent to each server by OPTION_REQ; one that a server refuses is logged.
 
     Raises:
         UsageError: An argument can't be used; the message says which.
@@ -84,7 +85,9 @@ class AsyncWorker:
         keepalive: Keepalive | None = DEFAULT_KEEPALIVE,
         answer_timeout: float = ANSWER_TIMEOUT,
         max_packet: int = MAX_PACKET,
+        options: Sequence[bytes] = (),
     ) -> None:
+        self._options = [b"exceptions", *options]
         self._client_id = check_client_id(client_id)
         self._max_packet = max_packet
         self._abilities: Abilities[AsyncHandler] = Abilities(allow_async=True)
@@ -203,9 +206,8 @@ class AsyncWorker:
         self._started = True
 
     def _new_session(self, slots: Slots) -> WorkerSession:
-        options = [b"exceptions"]
         return WorkerSession(
-            slots, self._client_id, self._abilities.timeouts, options, self._max_packet
+            slots, self._client_id, self._abilities.timeouts, self._options, self._max_packet
         )
 
     @contextmanager

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Final
@@ -65,19 +65,37 @@ class Pipe:
             self.connection.send((ENDED, *ending))
 
 
-def serve(connection: Connection, handlers: Mapping[bytes, Handler]) -> None:
-    """Run the jobs that the parent sends, until it closes the pipe or is gone."""
+def serve(
+    connection: Connection,
+    handlers: Mapping[bytes, Handler],
+    on_start: Callable[[], object] | None = None,
+    on_stop: Callable[[], object] | None = None,
+) -> None:
+    """
+    Run the jobs that the parent sends, until it closes the pipe or is gone.
+
+    Args:
+        connection: The pipe.
+        handlers: Function -> handler.
+        on_start: Called before this process says that it is ready.
+        on_stop: Called after its last job.
+
+    """
     # A signal to the whole group or service is the parent's to answer. Not SIG_IGN:
     # programs that a handler starts would inherit that.
     signal.signal(signal.SIGINT, _leave_to_parent)
     signal.signal(signal.SIGTERM, _leave_to_parent)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe = Pipe(connection)
+    if on_start is not None:
+        on_start()
     connection.send((READY,))
     while True:
         try:
             handle, function, unique, reducer, workload = connection.recv()
         except EOFError:
+            if on_stop is not None:
+                on_stop()
             return
         job = Job(pipe, pipe.current, handle, function, unique, reducer, workload)
         pipe.end(run(handlers[function], job))

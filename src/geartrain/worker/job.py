@@ -17,10 +17,11 @@ from geartrain.wire.reader import MAX_PACKET
 
 logger = logging.getLogger("geartrain.worker")
 
-# What a handler may return: None is the empty result, text is sent as UTF-8.
-Result: TypeAlias = bytes | bytearray | memoryview | str | None
+# What a handler may return: None is the empty result, text is sent as UTF-8. With an `Ending`
+# it says itself how its job ended.
+Result: TypeAlias = "bytes | bytearray | memoryview | str | Ending | None"
 Handler: TypeAlias = Callable[["Job"], Result]
-AsyncHandler: TypeAlias = Callable[["AsyncJob"], Result | Awaitable[Result]]
+AsyncHandler: TypeAlias = Callable[["AsyncJob"], "Result | Awaitable[Result]"]
 
 # Servers close the connection over a larger packet, and would then give the job to the next
 # worker, who would compute the same result. 64 bytes are the handle and its end.
@@ -154,6 +155,8 @@ def complete(function: bytes, result: object) -> Ending:
     """Return the end of a job whose handler returned ``result``."""
     if result is None:
         return Ending(WORK_COMPLETE)
+    if isinstance(result, Ending):
+        return result
     try:
         data = to_bytes(result)
     except TypeError:

@@ -3,7 +3,8 @@ The thread that keeps a blocking worker's connections.
 
 It dials, reads, notices when a server is gone or hangs, and sees a stop
 through. It waits in one place, the selector, and only as long as something is
-due: an idle worker uses no CPU.
+due: an idle worker uses no CPU. With a team of threads, the one that leads is
+this thread.
 """
 
 from __future__ import annotations
@@ -160,10 +161,7 @@ class Keeper:
             for group in self.execution.groups:
                 if group.enabled:
                     self.enable(group)
-            inline_left = False
-            while not self.may_leave():
-                self.turn(inline_left)
-                inline_left = self.execution.run_inline()
+            self.execution.drive(self)
             return not self.abort_asked
         except Abort:
             self.execution.running = False

@@ -11,6 +11,9 @@ from geartrain.worker.session import Assignment
 
 logger = logging.getLogger("geartrain.worker")
 
+# Servers of which it was said that they know no policies: once, not at every connection.
+_WITHOUT_POLICIES: set[Address] = set()
+
 
 def log_ending(assignment: Assignment, ending: Ending) -> None:
     """Log a job that did not end well."""
@@ -32,8 +35,19 @@ def log_errors(address: Address, errors: list[ServerError]) -> None:
     for error in errors:
         if error.code == "JOB_NOT_FOUND":
             logger.info("%s: a result came too late, another worker has the job", address)
+        elif error.code == "UNKNOWN_OPTION":
+            log_option_refused(address)
         else:
             logger.warning("%s answered %s", address, error)
+
+
+def log_option_refused(address: Address) -> None:
+    """Log that a server does not know an option; all that are sent but one are policies."""
+    if address not in _WITHOUT_POLICIES:
+        _WITHOUT_POLICIES.add(address)
+        logger.warning(
+            "%s knows no policies of functions: no retries, limits and kept results there", address
+        )
 
 
 def log_loss(address: Address, reason: str, held: int) -> None:
@@ -69,6 +83,7 @@ __all__ = [
     "log_errors",
     "log_loss",
     "log_no_connection",
+    "log_option_refused",
     "logger",
     "printable_handle",
 ]

@@ -25,9 +25,11 @@ from geartrain.client.backoff import Backoff
 from geartrain.errors import UsageError
 from geartrain.worker.bell import Bell
 from geartrain.worker.child import DATA, ENDED, PROGRESS, serve
+from geartrain.worker.execution import Driver
 from geartrain.worker.job import Ending, Handler, printable, unknown
 from geartrain.worker.links import LinkGroup
 from geartrain.worker.log import logger, printable_handle
+from geartrain.worker.rules import NO_RULES, Age, WorkerRules
 from geartrain.worker.session import Assignment
 
 # Seconds that an idle child gets to end by itself.
@@ -50,12 +52,16 @@ class ChildProcess:
     handlers have to be importable.
     """
 
-    def __init__(self, handlers: Mapping[bytes, Handler], name: str) -> None:
+    def __init__(
+        self, handlers: Mapping[bytes, Handler], name: str, rules: WorkerRules = NO_RULES
+    ) -> None:
         # Spawned children are ours alone: their exit status can be told.
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(
-            target=serve, args=(theirs, dict(handlers)), name=name
+            target=serve,
+            args=(theirs, dict(handlers), rules.on_start, rules.on_stop),
+            name=name,
         )
         try:
             with _PROCESS_TABLE:
@@ -64,6 +70,7 @@ class ChildProcess:
             theirs.close()
         # Readable once the child is dead, even if a process it started lives on.
         self.death = _open_death(self.process)
+        self.age = Age(rules.lifetime, self.process.pid or 0)
 
     def receive(self) -> tuple[Any, ...]:
         """Return what the child sent. Raises ChildDied where there is nothing left to read."""
@@ -116,6 +123,7 @@ class ChildRunner:
         name: Name of the child.
         set_enabled: Connects the group or disconnects it, in the keeper's thread.
         on_end: Called after each job.
+        rules: How long a handler may run and a child may live.
 
     """
 
@@ -126,12 +134,14 @@ class ChildRunner:
         name: str,
         set_enabled: Callable[[LinkGroup, bool], None],
         on_end: Callable[[], None],
+        rules: WorkerRules = NO_RULES,
     ) -> None:
         self.group = group
         self.handlers = handlers
         self.name = name
         self.set_enabled = set_enabled
         self.on_end = on_end
+        self.rules = rules
         self.waiting: deque[Assignment] = deque()
         # The job that the child runs.
         self.current: Assignment | None = None
@@ -160,54 +170,82 @@ class ChildRunner:
     def work(self) -> None:
         """Keep a child running until the worker closes."""
         while not self.closing:
-            child = ChildProcess(self.handlers, self.name)
+            child = ChildProcess(self.handlers, self.name, self.rules)
             job = ""
+            died = False
             try:
                 self.serve(child)
             except ChildDied:
+                died = True
                 job = self.give_back()
             finally:
                 if self.closing and self.current is not None:
                     child.kill()
                 ended = child.close()
-            if not self.closing:
+            if died and not self.closing:
                 delay = self.backoff.next_delay()
                 logger.error("%s %s%s; another starts in %.1f s", self.name, ended, job, delay)
                 self.wait(delay)
         self.bell.close()
 
     def serve(self, child: ChildProcess) -> None:
-        """Feed a child until the worker closes. Raises ChildDied."""
+        """Feed a child until the worker closes or the child's time is over. Raises ChildDied."""
         # The first thing it sends is that it is ready.
         if self.receive(child) is None:
             return
         self.group.enabled = True
         self.set_enabled(self.group, True)
         while not self.closing:
+            if reason := child.age.reason_to_end():
+                # A job that arrives meanwhile waits for the next child.
+                logger.info("%s %s; another takes its place", self.name, reason)
+                return
             if self.waiting:
-                self.run(child, self.waiting.popleft())
-            elif child.death in self.wait(None, child.death):
+                if not self.run(child, self.waiting.popleft()):
+                    return
+            elif child.death in self.wait(child.age.seconds_left(), child.death):
                 raise ChildDied
 
-    def run(self, child: ChildProcess, assignment: Assignment) -> None:
-        """Have the child run a job, and pass on what it reports. Raises ChildDied."""
+    def run(self, child: ChildProcess, assignment: Assignment) -> bool:
+        """
+        Have the child run a job, and pass on what it reports. Raises ChildDied.
+
+        Returns:
+            Whether the child can go on. It can't where it was killed, its time being over.
+
+        """
         if not assignment.session.open:
             self.group.drop(assignment)
-            return
+            return True
         if assignment.function not in self.handlers:
             self.group.end(assignment, unknown(assignment.function))
-            return
+            return True
         self.current = assignment
+        limit = self.rules.time_limits.get(assignment.function)
+        deadline = None if limit is None else time.monotonic() + limit
         child.send(assignment)
-        while (message := self.receive(child)) is not None:
-            kind, *rest = message
-            if kind == ENDED:
-                self.current = None
-                self.group.end(assignment, Ending(*rest))
-                self.backoff.reset()
-                self.on_end()
-                return
-            self.report(assignment, kind, rest)
+        try:
+            while (message := self.receive(child, deadline)) is not None:
+                kind, *rest = message
+                if kind == ENDED:
+                    self.end(child, assignment, Ending(*rest))
+                    break
+                self.report(assignment, kind, rest)
+        except TimeoutError:
+            # Killed first, so that it does nothing more once the client hears of it.
+            child.kill()
+            _is_readable(child.death, None)
+            self.end(child, assignment, self.rules.timed_out(assignment.function))
+            return False
+        return True
+
+    def end(self, child: ChildProcess, assignment: Assignment, ending: Ending) -> None:
+        """End the child's job."""
+        self.current = None
+        child.age.note_job()
+        self.group.end(assignment, ending)
+        self.backoff.reset()
+        self.on_end()
 
     def report(self, assignment: Assignment, kind: int, rest: list[Any]) -> None:
         if kind == PROGRESS:
@@ -217,15 +255,25 @@ class ChildRunner:
         else:
             self.group.warn(assignment, *rest)
 
-    def receive(self, child: ChildProcess) -> tuple[Any, ...] | None:
-        """Return the child's next message, or None when the worker closes. Raises ChildDied."""
+    def receive(self, child: ChildProcess, deadline: float | None = None) -> tuple[Any, ...] | None:
+        """
+        Return the child's next message, or None when the worker closes.
+
+        Raises:
+            ChildDied: There is none to come.
+            TimeoutError: It did not come before ``deadline``, by the monotonic clock.
+
+        """
         while not self.closing:
-            readable = self.wait(None, child.pipe.fileno(), child.death)
+            seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
+            readable = self.wait(seconds, child.pipe.fileno(), child.death)
             # What it said before it died counts.
             if child.pipe.fileno() in readable:
                 return child.receive()
             if child.death in readable:
                 raise ChildDied
+            if seconds == 0.0:
+                raise TimeoutError
         return None
 
     def give_back(self) -> str:
@@ -267,6 +315,7 @@ class ProcessExecution:
         handlers: Function -> handler; every handler can be imported.
         set_enabled: Connects a group or disconnects it.
         on_end: Called after each job.
+        rules: How long a handler may run and a child may live.
 
     """
 
@@ -276,6 +325,7 @@ class ProcessExecution:
         handlers: Mapping[bytes, Handler],
         set_enabled: Callable[[LinkGroup, bool], None],
         on_end: Callable[[], None],
+        rules: WorkerRules = NO_RULES,
     ) -> None:
         self.groups = groups
         self.handlers = handlers
@@ -285,7 +335,7 @@ class ProcessExecution:
             # Not before the child is ready: a job would only wait for it.
             group.enabled = False
             name = f"worker child {number}"
-            self.runners[group] = ChildRunner(group, handlers, name, set_enabled, on_end)
+            self.runners[group] = ChildRunner(group, handlers, name, set_enabled, on_end, rules)
 
     def start(self) -> None:
         """Start the children. Raises UsageError for a handler they could not import."""
@@ -299,9 +349,10 @@ class ProcessExecution:
         for assignment in assignments:
             self.runners[group].take(assignment)
 
-    def run_inline(self) -> bool:
-        """Return False: the jobs run elsewhere."""
-        return False
+    def drive(self, keeper: Driver) -> None:
+        """Have the keeper take its turns; the jobs run elsewhere."""
+        while not keeper.may_leave():
+            keeper.turn(False)
 
     def close(self) -> None:
         """End the children, also those that are busy."""

@@ -9,7 +9,7 @@ signals, and the ways to start and stop.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Literal, TypeAlias, TypeVar, get_args
 
@@ -19,11 +19,12 @@ from geartrain.client.keepalive import DEFAULT_KEEPALIVE, Keepalive
 from geartrain.errors import UsageError
 from geartrain.wire.reader import MAX_PACKET
 from geartrain.worker.abilities import Abilities
-from geartrain.worker.execution import Execution, InlineExecution, ThreadExecution
+from geartrain.worker.execution import Execution, InlineExecution
 from geartrain.worker.job import Handler
 from geartrain.worker.keeper import Keeper
 from geartrain.worker.links import LinkGroup
 from geartrain.worker.processes import ProcessExecution
+from geartrain.worker.rules import NO_RULES, WorkerRules
 from geartrain.worker.session import Slots, WorkerSession
 from geartrain.worker.settings import (
     ANSWER_TIMEOUT,
@@ -33,6 +34,7 @@ from geartrain.worker.settings import (
     check_seconds,
 )
 from geartrain.worker.stopping import StopWatch
+from geartrain.worker.team import TeamExecution
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 ExecutionName: TypeAlias = Literal["thread", "process", "inline"]
@@ -74,6 +76,9 @@ class Worker:
         answer_timeout: Seconds after which a server that owes an answer, and sends nothing,
             is given up; its connection is made anew.
         max_packet: Largest packet taken from a server, in bytes.
+        options: Sent to each server by OPTION_REQ; one that a server refuses is logged.
+        rules: Time limits of handlers, with threads and processes, and what holds for
+            child processes.
 
     Raises:
         UsageError: An argument can't be used; the message says which.
@@ -93,6 +98,8 @@ class Worker:
         keepalive: Keepalive | None = DEFAULT_KEEPALIVE,
         answer_timeout: float = ANSWER_TIMEOUT,
         max_packet: int = MAX_PACKET,
+        options: Sequence[bytes] = (),
+        rules: WorkerRules = NO_RULES,
     ) -> None:
         if execution not in get_args(ExecutionName):
             names = ", ".join(repr(name) for name in get_args(ExecutionName))
@@ -107,6 +114,8 @@ class Worker:
         self._execution_name = execution
         self._client_id = check_client_id(client_id)
         self._max_packet = max_packet
+        self._options = [b"exceptions", *options]
+        self._rules = rules
         self._abilities: Abilities[Handler] = Abilities(allow_async=False)
         self._keeper = Keeper(
             parse_addresses(servers),
@@ -254,19 +263,20 @@ class Worker:
         handlers = self._abilities.handlers
         if self._execution_name == "process":
             groups = [self._new_group(keeper, 1) for _ in range(self._concurrency)]
-            return ProcessExecution(groups, handlers, keeper.set_enabled, keeper.note_end)
+            return ProcessExecution(
+                groups, handlers, keeper.set_enabled, keeper.note_end, self._rules
+            )
         group = self._new_group(keeper, self._concurrency + self._prefetch)
         if self._execution_name == "thread":
-            return ThreadExecution(group, handlers, self._concurrency, keeper.note_end)
+            return TeamExecution(group, handlers, self._concurrency, keeper.note_end, self._rules)
         return InlineExecution(group, handlers)
 
     def _new_group(self, keeper: Keeper, capacity: int) -> LinkGroup:
         return LinkGroup(Slots(capacity), self._new_session, keeper.ask_to_write)
 
     def _new_session(self, slots: Slots) -> WorkerSession:
-        options = [b"exceptions"]
         return WorkerSession(
-            slots, self._client_id, self._abilities.timeouts, options, self._max_packet
+            slots, self._client_id, self._abilities.timeouts, self._options, self._max_packet
         )
 
 

@@ -1,0 +1,91 @@
+"""
+Runs a command in another process, and runs it anew when files change.
+
+For development. The command gets SIGTERM and its time to finish; what it leaves
+undone goes back to the server.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+# Seconds that the command gets to end, and files to be saved together, in milliseconds.
+_PATIENCE: Final = 35.0
+_SETTLE: Final = 200
+# What the installed command does; it need not be found by its path.
+_MAIN: Final = "from geartrain.cli.main import main; main()"
+
+
+class Reloader:
+    """
+    One command, restarted when Python files change.
+
+    Args:
+        arguments: Of ``geartrain``.
+        paths: Directories to watch, with everything below.
+
+    """
+
+    def __init__(self, arguments: list[str], paths: Iterable[Path]) -> None:
+        self.command = [sys.executable, "-c", _MAIN, *arguments]
+        self.paths = list(paths)
+        self.stopped = threading.Event()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> int:
+        """Run until stopped; return the last exit status."""
+        from watchfiles import PythonFilter, watch
+
+        self.start()
+        for changes in watch(
+            *self.paths,
+            watch_filter=PythonFilter(),
+            stop_event=self.stopped,
+            step=50,
+            debounce=_SETTLE,
+            raise_interrupt=False,
+        ):
+            names = ", ".join(sorted({Path(path).name for _, path in changes}))
+            print(f"{names} changed; starting anew", file=sys.stderr, flush=True)
+            self.end()
+            self.start()
+        return self.end()
+
+    def start(self) -> None:
+        """Start the command."""
+        # A group of its own, so that Ctrl-C comes once, from here.
+        self.process = subprocess.Popen(self.command, start_new_session=True)
+
+    def end(self) -> int:
+        """End the command, kindly first, and return its exit status."""
+        process = self.process
+        if process is None:
+            return 0
+        process.terminate()
+        try:
+            return process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Have `run` end; a signal handler."""
+        self.stopped.set()
+
+
+def run_reloaded(arguments: list[str], paths: Iterable[Path]) -> int:
+    """Run ``geartrain`` with these arguments, anew whenever a file changes, until a signal."""
+    reloader = Reloader(arguments, paths)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, reloader.stop)
+    return reloader.run()
+
+
+__all__ = ["Reloader", "run_reloaded"]

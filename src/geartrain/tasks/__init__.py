@@ -1,0 +1,1 @@
+"""Tasks: typed Python functions that run as jobs, and what calls and runs them."""

@@ -1,0 +1,187 @@
+"""What tasks do to their processes, and what time limits do to tasks."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from geartrain import App, Lifetime
+from geartrain.errors import TaskError
+from geartrain.testing import TestServer
+from tests.acceptance.job_server import DEADLINE, eventually
+from tests.tasks import shop
+from tests.tasks.running import Program, RunningPool
+from tests.worker.processes import cpu_ticks, is_running, wake_ups
+
+
+@pytest.mark.parametrize(
+    "task", [shop.die_first, shop.crash_first, shop.exit_first], ids=["kill -9", "segfault", "exit"]
+)
+def test_a_child_that_dies_is_replaced_and_its_job_runs_again(
+    app: App, tmp_path: Path, task: object
+) -> None:
+    marker = tmp_path / "marker"
+    with RunningPool("process", concurrency=1):
+        assert task.call(str(marker)) == "lived"  # type: ignore[attr-defined]
+        assert shop.process_id.call() != int(marker.read_text())
+
+
+@pytest.mark.parametrize("pool", ["thread", "process"])
+def test_a_soft_timeout_lets_a_task_tidy_up(app: App, tmp_path: Path, pool: str) -> None:
+    marker = tmp_path / "marker"
+    with RunningPool(pool), pytest.raises(TaskError) as caught:
+        shop.tidy.call(str(marker))
+    assert caught.value.message == "the task has run for 0.2 s, its soft_timeout"
+    assert marker.read_text() == "tidied"
+
+
+@pytest.mark.parametrize("pool", ["thread", "process", "async"])
+def test_a_soft_timeout_cancels_a_coroutine(app: App, tmp_path: Path, pool: str) -> None:
+    marker = tmp_path / "marker"
+    with RunningPool(pool), pytest.raises(TaskError, match=r"0\.2 s, its soft_timeout"):
+        shop.tidy_on_loop.call(str(marker))
+    assert marker.read_text() == "tidied"
+
+
+def test_a_hard_timeout_ends_a_child_that_ignores_everything(app: App, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    with RunningPool("process", concurrency=1):
+        with pytest.raises(TaskError, match=r"cut off after 0\.4 s, its timeout") as caught:
+            shop.ignore.call(str(marker))
+        assert caught.value.type == "HardTimeout"
+        assert not is_running(int(marker.read_text()))
+        assert shop.add.call(1) == 2
+
+
+def test_a_hard_timeout_leaves_a_thread_behind_and_works_on(app: App, tmp_path: Path) -> None:
+    with RunningPool("thread", concurrency=1):
+        with pytest.raises(TaskError, match="HardTimeout"):
+            shop.ignore_on_loop.call(str(tmp_path / "marker"))
+        assert shop.add.call(1) == 2
+
+
+def test_a_hard_timeout_leaves_a_coroutine_behind_and_works_on(app: App, tmp_path: Path) -> None:
+    with RunningPool("async", concurrency=1):
+        with pytest.raises(TaskError, match="HardTimeout"):
+            shop.ignore_on_loop.call(str(tmp_path / "marker"))
+        assert shop.add.call(1) == 2
+
+
+def test_children_are_replaced_after_so_many_jobs(app: App) -> None:
+    with RunningPool("process", concurrency=1, lifetime=Lifetime(max_jobs=3, jitter=0)):
+        pids = [shop.process_id.call() for _ in range(7)]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
+    eventually(lambda: not any(is_running(pid) for pid in pids), "all children have ended")
+
+
+def test_children_are_replaced_when_they_hold_too_much(app: App) -> None:
+    with RunningPool("process", concurrency=1, lifetime=Lifetime(max_memory=1)):
+        assert len({shop.process_id.call() for _ in range(2)}) == 2
+
+
+def test_children_are_replaced_when_they_are_old(app: App) -> None:
+    with RunningPool("process", concurrency=1, lifetime=Lifetime(max_age=0.3)):
+        first = shop.process_id.call()
+        eventually(lambda: not is_running(first), "an idle child is replaced")
+        assert shop.process_id.call() != first
+
+
+@pytest.mark.parametrize("pool", ["thread", "async"])
+def test_without_children_the_worker_retires(app: App, pool: str) -> None:
+    with RunningPool(pool, concurrency=1, lifetime=Lifetime(max_jobs=2, jitter=0)) as running:
+        assert [shop.add.call(number) for number in range(2)] == [1, 2]
+        running.thread.join(DEADLINE)
+        assert running.worker.retired
+
+
+def worker_arguments(server: TestServer, pool: str, *more: str) -> list[str]:
+    return ["worker", "tests.tasks.shop", "-s", server.address, "--pool", pool, *more]
+
+
+@pytest.mark.parametrize("pool", ["thread", "process", "async"])
+def test_a_worker_program_runs_its_hooks_and_stops_warmly(
+    server: TestServer, app: App, tmp_path: Path, pool: str
+) -> None:
+    log = tmp_path / "log"
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    arguments = worker_arguments(server, pool, "-c", "2", "--queues", "hold,process_id")
+    with Program(*arguments, SHOP_LOG=str(log)) as program:
+        program.wait_for("ready: 2 at once")
+        pid = shop.process_id.call()
+        assert (pid == program.process.pid) is (pool != "process")
+        job = shop.hold.submit(str(gate))
+        with gate.open("w") as through:
+            program.process.send_signal(signal.SIGTERM)
+            program.wait_for("stopping")
+            through.write("seen to its end")
+        assert job.result(DEADLINE) == "seen to its end"
+        assert program.process.wait(DEADLINE) == 0, program.read_log()
+        written = log.read_text().split()
+    processes = 2 if pool == "process" else 1
+    assert written.count("started") == processes
+    assert written.count("stopped") == processes
+
+
+@pytest.mark.parametrize("pool", ["thread", "process", "async"])
+def test_an_idle_worker_uses_no_cpu_time(server: TestServer, pool: str) -> None:
+    with Program(*worker_arguments(server, pool, "-c", "4", "--max-age", "1h")) as program:
+        program.wait_for("ready: 4 at once")
+        pids = [program.process.pid, *(child.pid for child in program.children())]
+        before = sum(map(cpu_ticks, pids)), sum(map(wake_ups, pids))
+        with pytest.raises(Exception, match="timed out"):
+            program.process.wait(1.5)
+        ticks = sum(map(cpu_ticks, pids)) - before[0]
+        wakes = sum(map(wake_ups, pids)) - before[1]
+        assert ticks <= 1
+        assert wakes <= 20
+        assert program.stop() == 0
+
+
+def test_a_program_that_has_grown_old_starts_anew_under_the_same_number(
+    server: TestServer, app: App
+) -> None:
+    arguments = worker_arguments(server, "thread", "-c", "1", "--max-jobs", "1", "--jitter", "0")
+    with Program(*arguments) as program:
+        pids = {shop.process_id.call() for _ in range(3)}
+        assert pids == {program.process.pid}
+        program.wait_for("has done 1 jobs", times=3)
+
+
+def test_a_worker_program_starts_anew_when_files_change(
+    server: TestServer, app: App, tmp_path: Path
+) -> None:
+    module = tmp_path / "fresh_shop.py"
+    text = (
+        "from geartrain import App\napp = App()\n"
+        "@app.task\ndef add(a: int, b: int = 1) -> int:\n    return a + b\n"
+    )
+    module.write_text(text)
+    arguments = ["worker", "fresh_shop", "-s", server.address, "-c", "1", "--reload"]
+    with Program(*arguments, cwd=tmp_path) as program:
+        program.wait_for("ready: 1 at once")
+        assert shop.add.call(1) == 2
+        module.write_text(text.replace("a + b", "a + b + 100"))
+        program.wait_for("ready: 1 at once", times=2)
+        assert shop.add.call(1) == 102
+        assert program.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tests.tasks.nowhere"], "there is no module 'tests.tasks.nowhere' here"),
+        (["tests/tasks/shop.py"], "write its module, tests.tasks.shop:app"),
+        (["tests.tasks.shop:Order"], "is no App"),
+        (["tests.tasks.shop", "--pool", "fork"], "it is one of thread, process, async"),
+        (["tests.tasks.shop", "--queues", "x"], "no task is called 'x'"),
+        (["tests.tasks.shop", "--max-memory", "much"], "write bytes, or for instance 512M"),
+    ],
+)
+def test_a_worker_program_says_what_is_wrong(arguments: list[str], message: str) -> None:
+    with Program("worker", *arguments) as program:
+        assert program.process.wait(DEADLINE) == 2
+        assert message in program.read_log()
