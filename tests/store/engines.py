@@ -162,3 +162,4 @@ ENGINES: dict[str, type[Engine]] = {
 }
 UNTYPED = [name for name, kind in ENGINES.items() if not kind.typed]
 ALONE = [name for name, kind in ENGINES.items() if not kind.shared]
+SHARED = [name for name, kind in ENGINES.items() if kind.shared]
