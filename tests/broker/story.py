@@ -13,6 +13,7 @@ for the store and ``log <- gave up H:t:1`` for the log. Whoever is named is conn
 
 from __future__ import annotations
 
+import json
 import shlex
 
 from geartrain.broker.administering import (
@@ -34,6 +35,7 @@ from geartrain.broker.commands import (
     Command,
     Connect,
     CreateFunction,
+    DeclarePolicy,
     Disconnect,
     DoubtLease,
     DropFunction,
@@ -47,16 +49,22 @@ from geartrain.broker.commands import (
     Persisted,
     PersistFailed,
     PreSleep,
+    RemoveDeadLetter,
     ReportFunctions,
     ReportJobs,
     ReportWorkers,
     ResetAbilities,
     Restore,
+    ResultFound,
+    RetryDeadLetter,
     SessionCommand,
     SetClientId,
     SetMaxQueue,
+    ShowDeadLetters,
+    ShowJob,
     StatusFound,
     StopAssigning,
+    StoreAnswered,
     SubmitJob,
     Tick,
     TrustLease,
@@ -71,9 +79,12 @@ from geartrain.broker.commands import (
 )
 from geartrain.broker.effects import (
     AdminResult,
+    AskForResult,
     AskOthers,
+    AskStore,
     AssignJob,
     Awaited,
+    Bury,
     CutOff,
     EchoResult,
     Effect,
@@ -82,8 +93,10 @@ from geartrain.broker.effects import (
     FunctionsReport,
     GaveUp,
     JobCreated,
+    JobReport,
     JobsReport,
     KeepAttempts,
+    KeepResult,
     NoJob,
     Noop,
     OptionResult,
@@ -98,9 +111,12 @@ from geartrain.broker.effects import (
     SendWarning,
     SessionEffect,
     StatusResult,
+    StoreReply,
     WorkersReport,
 )
-from geartrain.broker.job import HIGH, LOW, NORMAL, Job
+from geartrain.broker.job import HIGH, LOW, NORMAL, STATE_NAMES, Job
+from geartrain.broker.policy import Policy
+from geartrain.server.policies import policy_of
 
 # Priority and whether it is a background job.
 SUBMISSIONS = {
@@ -143,6 +159,9 @@ SINGLE = {
     "get_status": GetStatus,
     "get_status_unique": GetStatusUnique,
     "cancel_job": CancelJob,
+    "show_job": ShowJob,
+    "retry_job": RetryDeadLetter,
+    "remove_job": RemoveDeadLetter,
     "create_function": CreateFunction,
 }
 # What happens to a server as a whole.
@@ -152,6 +171,8 @@ STATES = {
     "trust": TrustLease,
     "lost": LoseLease,
 }
+OUTCOME_WORDS = ["completed", "failed", "exception", "too large"]
+QUESTIONS = ["show", "letters after", "retry", "remove"]
 OUTCOMES = {
     DONE: "OK",
     NO_SUCH_JOB: "UNKNOWN_JOB",
@@ -208,6 +229,11 @@ def command_of(line: str) -> SessionCommand:
         return SetMaxQueue(session, args[0], (high, normal, low))
     if name == "prioritystatus":
         return ReportFunctions(session, True)
+    if name == "policy":
+        settings = [f"{key}={value}" for key, value in named.items()]
+        return DeclarePolicy(session, b"policy:...", policy(args[0].decode(), *settings))
+    if name == "show_dead_letters":
+        return ShowDeadLetters(session, int(args[0]) if args else 0)
     assert name == "show_unique_jobs", f"nobody knows the line {line!r}"
     return ReportJobs(session, True)
 
@@ -219,6 +245,27 @@ def found(answer: StatusResult, words: list[str]) -> StatusFound:
     running = "running" in words
     listeners = 1 if running else 0
     return StatusFound(answer, known, running, b"1", b"2", listeners, refusal)
+
+
+def result_of(question: AskForResult, words: list[str]) -> ResultFound:
+    """Return what the store knows of a job that has ended."""
+    data = " ".join(words[1:]).encode()
+    outcome = OUTCOME_WORDS.index(words[0])
+    return ResultFound(question.inquiry, question.handle, outcome, data)
+
+
+def policy(function: str, *settings: str) -> Policy:
+    """Return a policy that says ``key=value``, the values as in JSON, or else as text."""
+    table: dict[str, object] = {}
+    for one in settings:
+        key, _, value = one.partition("=")
+        try:
+            table[key] = json.loads(value)
+        except ValueError:
+            table[key] = value
+    # Retries at exact moments; what spreads them has tests of its own.
+    table.setdefault("jitter", 0)
+    return policy_of("policy", function, table)
 
 
 def words_of(effect: Effect) -> str:
@@ -233,6 +280,17 @@ def words_of(effect: Effect) -> str:
         return f"disk <- forget {effect.number}"
     if isinstance(effect, AskOthers):
         return f"others <- {packet_words(effect.answer).split()[1]}?"
+    if isinstance(effect, Bury):
+        attempts = effect.job.attempts
+        return f"disk <- bury {effect.job.number} after {attempts}: {text(effect.reason)}"
+    if isinstance(effect, KeepResult):
+        outcome = OUTCOME_WORDS[effect.outcome]
+        until = f"until {effect.expires:g}"
+        return joined(f"disk <- result {text(effect.handle)} {outcome} {until}", effect.data)
+    if isinstance(effect, AskForResult):
+        return f"disk <- result of {text(effect.handle)} for {text(effect.inquiry)}?"
+    if isinstance(effect, AskStore):
+        return joined(f"disk <- {QUESTIONS[effect.question]}", effect.handle or str(effect.after))
     assert isinstance(effect, GaveUp)
     return f"log <- gave up {effect.job.handle.decode()}"
 
@@ -264,8 +322,10 @@ def packet_words(effect: SessionEffect) -> str:
         return joined("OPTION_RES", effect.option)
     if isinstance(effect, EchoResult):
         return joined("ECHO_RES", effect.workload)
-    if isinstance(effect, Reply):
+    if isinstance(effect, Reply | StoreReply):
         return joined("reply", effect.reply)
+    if isinstance(effect, JobReport):
+        return f"job {text(effect.job.handle)} {STATE_NAMES[effect.job.state]}"
     return report_words(effect)
 
 
@@ -345,6 +405,13 @@ class Stage:
         found [known] [running] [refused]
                                 what the others say of the job that they were first asked for
 
+    and, where functions have policies::
+
+        policy FUNCTION KEY=VALUE ...
+                                a worker declares a policy, with the values of JSON
+        answered TEXT           what the store says to the question that it was first asked
+        result OUTCOME [DATA]   how the job ended that an inquiry was first asked for
+
     """
 
     def __init__(self, **settings: object) -> None:
@@ -355,6 +422,9 @@ class Stage:
         # Answers that other servers are asked for, and how many jobs of theirs were adopted.
         self.asked: list[StatusResult] = []
         self.adopted = 0
+        # What the store was asked and has not answered.
+        self.questions: list[AskStore] = []
+        self.inquiries: list[AskForResult] = []
 
     def __call__(self, *lines: str) -> list[str]:
         return [words for line in lines for words in self.play(line)]
@@ -381,6 +451,11 @@ class Stage:
             return self.step(JoinStore(rest[0].encode(), int(rest[1])))
         if first == "found":
             return self.step(found(self.asked.pop(0), rest))
+        if first == "answered":
+            question = self.questions.pop(0)
+            return self.step(StoreAnswered(question.to, " ".join(rest).encode()))
+        if first == "result":
+            return self.step(result_of(self.inquiries.pop(0), rest))
         command = command_of(line)
         if command.session not in self.broker.sessions and not isinstance(command, Disconnect):
             self.step(Connect(command.session))
@@ -391,6 +466,8 @@ class Stage:
         effects = self.broker.step(self.now, command)
         self.storing += [effect.job for effect in effects if isinstance(effect, Persist)]
         self.asked += [effect.answer for effect in effects if isinstance(effect, AskOthers)]
+        self.questions += [effect for effect in effects if isinstance(effect, AskStore)]
+        self.inquiries += [effect for effect in effects if isinstance(effect, AskForResult)]
         return [words_of(effect) for effect in effects]
 
     def adopt(self, words: list[str]) -> list[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.story import Stage
+from geartrain.broker.policy import Policy
+from tests.broker.story import Stage, policy
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))
 RULE = "----"
@@ -26,9 +27,9 @@ SETTINGS = {
 }
 
 
-def stage_of(line: str) -> Stage:
+def stage_of(line: str, policies: list[Policy]) -> Stage:
     """Return a broker with the settings of a line ``broker SETTING ...``."""
-    settings: dict[str, object] = {}
+    settings: dict[str, object] = {"policies": policies}
     for word in line.split()[1:]:
         settings.update(SETTINGS[word])
     return Stage(**settings)
@@ -37,16 +38,21 @@ def stage_of(line: str) -> Stage:
 def performed(script: str) -> str:
     """Return the script with what comes of its lines now."""
     stage = Stage()
+    policies: list[Policy] = []
     blocks = []
     for block in script.strip().split("\n\n"):
         said = block.split(f"\n{RULE}")[0].splitlines()
         told: list[str] = []
         for line in said:
             if line.startswith("broker"):
-                stage = stage_of(line)
+                stage = stage_of(line, policies)
+            elif line.startswith("functions."):
+                # A table of the configuration, before the broker is made.
+                name, *keys = line.removeprefix("functions.").split()
+                policies.append(policy(name, *keys))
             elif not line.startswith("#"):
                 told += stage(line)
-        plain = all(line.startswith(("#", "broker")) for line in said)
+        plain = all(line.startswith(("#", "broker", "functions.")) for line in said)
         blocks.append("\n".join(said if plain else [*said, RULE, *told]))
     return "\n\n".join(blocks) + "\n"
 

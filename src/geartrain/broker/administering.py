@@ -13,6 +13,7 @@ from geartrain.broker.commands import (
     CancelJob,
     Connect,
     CreateFunction,
+    DeclarePolicy,
     DropFunction,
     ReportFunctions,
     ReportJobs,
@@ -25,10 +26,15 @@ from geartrain.broker.effects import (
     Forget,
     FunctionsReport,
     JobsReport,
+    OptionResult,
     SendFail,
     WorkersReport,
 )
+from geartrain.broker.inquiring import FAILED, ask_store, conclude
 from geartrain.broker.job import ENDING, RUNNING
+from geartrain.broker.policing import apply_policy
+from geartrain.broker.policy import RESULT_FUNCTION
+from geartrain.broker.rulebook import MAX_DECLARED
 from geartrain.broker.session import Session
 
 if TYPE_CHECKING:
@@ -79,7 +85,9 @@ def administer(broker: Broker, session: Session, command: SessionCommand) -> Non
         function.limits = command.limits
         function.kept = True
         broker.tell(session, AdminResult(session.number, DONE))
-    elif not isinstance(command, Connect):
+    elif isinstance(command, DeclarePolicy):
+        declare(broker, session, command)
+    elif not ask_store(broker, session, command) and not isinstance(command, Connect):
         raise AssertionError(f"nobody knows the command {command!r}")
 
 
@@ -89,7 +97,7 @@ def report_functions(broker: Broker, session: Session, by_priority: bool) -> Non
     for function in broker.functions.values():
         if by_priority:
             high, normal, low = function.lines
-            delayed = function.jobs - function.running - function.waiting()
+            delayed = function.jobs - function.running - function.lined()
             rows.append(
                 (function.name, high.count, normal.count + delayed, low.count, function.workers)
             )
@@ -116,6 +124,7 @@ def cancel_job(broker: Broker, handle: bytes) -> int:
         broker.release_worker(job)
         broker.fail(job)
         return DONE
+    conclude(broker, job, FAILED, b"")
     if job.listeners is not None:
         for listener in job.listeners:
             broker.tell(listener, SendFail(listener.number, job.handle, b""))
@@ -141,3 +150,20 @@ def drop_function(broker: Broker, name: bytes, force: bool) -> int:
                 broker.fail(job)
     del broker.functions[name]
     return DONE
+
+
+def declare(broker: Broker, session: Session, command: DeclarePolicy) -> None:
+    """Take a policy that a worker declares; what is configured for the function wins."""
+    name = command.policy.pattern
+    rules = broker.rulebook
+    if name == RESULT_FUNCTION:
+        broker.refuse(session, b"INVALID_POLICY", b"geartrain:result is the server's own")
+        return
+    if name not in rules.declared and len(rules.declared) >= MAX_DECLARED:
+        text = b"%d functions have declared policies, and no more may" % MAX_DECLARED
+        broker.refuse(session, b"INVALID_POLICY", text)
+        return
+    rules.declared[name] = command.policy
+    if rules.configured(name) is None:
+        apply_policy(broker, broker.function(name), command.policy)
+    broker.tell(session, OptionResult(session.number, command.option))

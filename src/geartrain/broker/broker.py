@@ -34,9 +34,11 @@ from geartrain.broker.commands import (
     PreSleep,
     ResetAbilities,
     Restore,
+    ResultFound,
     SessionCommand,
     SetClientId,
     StopAssigning,
+    StoreAnswered,
     SubmitJob,
     Tick,
     WantExceptions,
@@ -71,11 +73,24 @@ from geartrain.broker.effects import (
     SendStatus,
     SendWarning,
     SessionEffect,
-    StatusResult,
 )
 from geartrain.broker.function import Function
+from geartrain.broker.inquiring import (
+    COMPLETED,
+    EXCEPTED,
+    FAILED,
+    conclude,
+    inquire,
+    result_found,
+    store_answered,
+)
 from geartrain.broker.job import DELAYED, ENDED, NORMAL, RUNNING, STORING, WAITING, Job
+from geartrain.broker.policing import Agenda, assigned, held_back, released, settle, strike, watch
+from geartrain.broker.policy import Policy
+from geartrain.broker.retrying import attempt_failed, attempt_lost, look_at_agenda
+from geartrain.broker.rulebook import Rulebook
 from geartrain.broker.session import Ability, Session
+from geartrain.broker.status import get_status, get_status_unique, until_nul
 from geartrain.broker.timetable import Timetable
 
 # A worker that was woken and does not grab within this many seconds is not waited for.
@@ -109,27 +124,33 @@ class Broker:
         round_robin: With ``per_function``, serve the function that was served last.
         exceptions: Whether clients get exceptions without asking for them.
         shared: Whether other servers use the same store; see ``geartrain.broker.shared``.
+        policies: Configured policies of functions, in the order in which patterns are tried.
 
     """
 
     __slots__ = (
+        "agenda",
         "assigning",
         "durable",
         "effects",
         "endings",
         "exceptions",
         "first_number",
+        "freed",
         "function_limit",
         "functions",
         "handle_prefix",
         "in_doubt",
+        "inquiries",
         "job_count",
         "job_retries",
         "jobs",
+        "now",
         "own_handles",
         "per_function",
         "ready",
         "round_robin",
+        "rulebook",
         "sessions",
         "shared",
         "stopping",
@@ -147,6 +168,7 @@ class Broker:
         round_robin: bool = True,
         exceptions: bool = False,
         shared: bool = False,
+        policies: list[Policy] | None = None,
     ) -> None:
         self.handle_prefix = handle_prefix
         self.first_number = first_number
@@ -156,7 +178,10 @@ class Broker:
         self.round_robin = round_robin
         self.exceptions = exceptions
         self.shared = shared
+        self.rulebook = Rulebook(policies or [])
 
+        # The moment of the step, in seconds since 1970.
+        self.now = 0.0
         self.job_count = 0
         self.sessions: dict[int, Session] = {}
         self.functions: dict[bytes, Function] = {}
@@ -171,6 +196,12 @@ class Broker:
             {},
         )
         self.timetable = Timetable()
+        # Functions with a policy of which a job has left its worker in this step, and what is
+        # due for others.
+        self.freed: list[Function] = []
+        self.agenda = Agenda()
+        # Jobs of geartrain:result, by the handle that they are about.
+        self.inquiries: dict[bytes, dict[Job, bool]] = {}
         # Workers that were woken, in that order: until when they may answer, and which time it was.
         self.wakes: deque[tuple[float, Session, int]] = deque()
         self.effects: list[Effect] = []
@@ -197,6 +228,7 @@ class Broker:
             What has to be done about it, in order.
 
         """
+        self.now = now
         if isinstance(command, SessionCommand):
             session = self.sessions.get(command.session)
             if session is not None:
@@ -216,11 +248,17 @@ class Broker:
                 shared_rules.adopt(self, now, command.job)
             else:
                 self.restore(now, command.job)
+        elif isinstance(command, ResultFound):
+            result_found(self, command)
+        elif isinstance(command, StoreAnswered):
+            store_answered(self, command)
         elif isinstance(command, StopAssigning):
             self.assigning = False
             self.stopping = True
         else:
             shared_rules.obey(self, now, command)
+        if self.freed:
+            settle(self)
         effects = self.effects
         self.effects = []
         return effects
@@ -232,6 +270,9 @@ class Broker:
     def next_deadline(self) -> float | None:
         """Return when to step ``Tick``, in seconds since 1970, or None for never."""
         deadline = self.timetable.next()
+        due = self.agenda.next()
+        if due >= 0 and (deadline < 0 or due < deadline):
+            deadline = due
         while self.wakes:
             end, session, wake_number = self.wakes[0]
             if session.woken_for is not None and session.wake_number == wake_number:
@@ -262,7 +303,7 @@ class Broker:
         elif isinstance(command, WorkWarning):
             self.work_warning(session, command)
         elif isinstance(command, GetStatus):
-            self.get_status(session, command.handle)
+            get_status(self, session, until_nul(command.handle))
         elif isinstance(command, Echo):
             self.tell(session, EchoResult(session.number, command.workload))
         elif isinstance(command, CanDo):
@@ -281,7 +322,7 @@ class Broker:
         elif isinstance(command, Answer):
             self.tell(session, Reply(session.number, command.reply))
         elif isinstance(command, GetStatusUnique):
-            self.get_status_unique(session, command.unique)
+            get_status_unique(self, session, until_nul(command.unique))
         elif isinstance(command, WantLocal):
             session.local = True
             self.tell(session, OptionResult(session.number, command.option))
@@ -296,6 +337,9 @@ class Broker:
             self.refuse(session, b"ARGUMENT_TOO_LARGE", b"Unique value too large")
             return
         function = self.function(command.function)
+        if function.policing is not None and function.policing.reserved:
+            inquire(self, session, command)
+            return
         job = function.find(command.unique, command.workload)
         if job is not None:
             self.join(session, job, command.background)
@@ -373,28 +417,6 @@ class Broker:
         self.effects.append(Persist(job))
         self.tell(session, created)
 
-    def get_status(self, session: Session, handle: bytes) -> None:
-        """Answer GET_STATUS; anyone may ask."""
-        name = until_nul(handle)
-        job = self.jobs.get(name)
-        if job is None and self.shared:
-            shared_rules.get_status(self, session, name, False)
-        else:
-            self.tell(session, StatusResult(session.number, name, False, job))
-
-    def get_status_unique(self, session: Session, unique: bytes) -> None:
-        """Answer GET_STATUS_UNIQUE. It names no function, so the first with the key wins."""
-        name = until_nul(unique)
-        found: Job | None = None
-        for function in self.functions.values():
-            found = function.uniques.get(name)
-            if found is not None:
-                break
-        if found is None and self.shared:
-            shared_rules.get_status(self, session, name, True)
-        else:
-            self.tell(session, StatusResult(session.number, name, True, found))
-
     # The store's answers; one that was given already is not heard again.
 
     def persisted(self, now: float, job: Job) -> None:
@@ -449,26 +471,47 @@ class Broker:
 
     def enqueue(self, now: float, job: Job) -> None:
         """Let a job wait for a worker, or for its epoch."""
-        if job.epoch > now:
-            self.timetable.postpone(job)
-            return
-        job.state = WAITING
         function = job.line
         assert function is not None
+        if function.policing is not None:
+            watch(self, function.policing, job)
+        if job.epoch > now:
+            self.timetable.postpone(job, float(job.epoch))
+        else:
+            self.line_up(now, job, False)
+
+    def line_up(self, now: float, job: Job, first: bool) -> None:
+        """Let a job wait in line, before all others or behind them, and wake a worker for it."""
+        function = job.line
+        assert function is not None
+        policing = function.policing
+        if policing is not None and held_back(self, policing, job, first):
+            return
+        job.state = WAITING
         line = function.lines[job.priority]
-        line.append(job)
-        if line.count == 1:
+        if first:
+            line.appendleft(job)
+        else:
+            line.append(job)
+        if line.count == 1 and not function.closed:
             self.ready[job.priority][function.name] = function
-        if function.sleepers:
+        if function.sleepers and (
+            policing is None or function.waiting() <= policing.room(now, function.running)
+        ):
             self.wake_worker(now, function)
 
-    def put_back(self, now: float, job: Job) -> None:
+    def put_back(self, now: float, job: Job, overdue: bool = False) -> None:
         """
         Take a job from its worker and let it wait at the head of its line.
 
         It keeps its handle, its progress starts over, and the attempt counts.
         """
+        worker = job.worker
+        gone = worker is not None and worker.number not in self.sessions
         function = self.release_worker(job)
+        policing = function.policing
+        if policing is not None and attempt_lost(self, policing, job, overdue, gone):
+            return
         job.attempts += 1
         job.numerator = job.denominator = b"0"
         if not job.obligation and job.listeners is None:
@@ -480,12 +523,7 @@ class Broker:
             return
         if job.obligation and self.durable:
             self.effects.append(KeepAttempts(job.number, job.attempts, job.epoch))
-        job.state = WAITING
-        line = function.lines[job.priority]
-        line.appendleft(job)
-        if line.count == 1:
-            self.ready[job.priority][function.name] = function
-        self.wake_worker(now, function)
+        self.line_up(now, job, True)
 
     def release_worker(self, job: Job) -> Function:
         """Take a running job from its worker; the worker's late words change nothing then."""
@@ -497,6 +535,8 @@ class Broker:
         job.worker = None
         function.running -= 1
         self.timetable.clear_deadline(job)
+        if function.policing is not None:
+            released(self, function.policing, job)
         return function
 
     def end(self, job: Job) -> None:
@@ -509,9 +549,11 @@ class Broker:
             line = function.lines[job.priority]
             line.leave()
             if line.count == 0:
-                del self.ready[job.priority][function.name]
+                self.ready[job.priority].pop(function.name, None)
         elif state == DELAYED:
             self.timetable.drop_postponed()
+        if function.policing is not None:
+            strike(self, function.policing, job, state)
         function.remove(job)
         del self.jobs[job.handle]
         if job.obligation and self.durable:
@@ -522,6 +564,8 @@ class Broker:
 
     def fail(self, job: Job) -> None:
         """End a job and tell its listeners so."""
+        if job.line is not None and (self.inquiries or job.line.policing is not None):
+            conclude(self, job, FAILED, b"")
         if self.shared and job.unique and job.obligation:
             shared_rules.end_later(self, job, shared_rules.FAILED, b"")
             return
@@ -547,6 +591,9 @@ class Broker:
             if len(self.functions) >= self.function_limit:
                 self.forget_idle_functions()
             function = Function(name)
+            function.policing = self.rulebook.policing(name)
+            if function.policing is not None and function.policing.policy.maxqueue:
+                function.limits = (function.policing.policy.maxqueue,) * 3
             self.functions[name] = function
         return function
 
@@ -573,6 +620,9 @@ class Broker:
             self.refuse(session, b"ARGUMENT_TOO_LARGE", b"Too many functions on one connection")
             return
         function = self.function(command.function)
+        if function.policing is not None and function.policing.reserved:
+            self.refuse(session, b"INVALID_ARGUMENT", b"The server answers this function itself")
+            return
         function.workers += 1
         session.serve_first(function, command.timeout)
         if not session.asleep:
@@ -645,8 +695,12 @@ class Broker:
         job.state = RUNNING
         job.worker = session
         session.running[job.handle] = job
-        if ability.timeout > 0:
-            self.timetable.set_deadline(job, now + ability.timeout)
+        timeout = ability.timeout
+        policing = ability.function.policing
+        if policing is not None:
+            timeout = assigned(self, policing, job, timeout)
+        if timeout > 0:
+            self.timetable.set_deadline(job, now + timeout)
         self.tell(session, AssignJob(session.number, job, form))
         if session.woken_for is not None:
             self.answer_wake(now, session, ability.function)
@@ -681,7 +735,7 @@ class Broker:
         if len(session.order) <= ready:
             for ability in session.order:
                 for priority in range(highest, lowest + 1):
-                    if ability.function.lines[priority].count:
+                    if ability.function.lines[priority].count and not ability.function.closed:
                         return ability
             return None
         first: Ability | None = None
@@ -712,7 +766,7 @@ class Broker:
     def wake_worker(self, now: float, function: Function) -> None:
         """Wake the worker that sleeps longest of those that can do the function, if one does."""
         sleepers = function.sleepers
-        while sleepers and (self.assigning or self.in_doubt):
+        while sleepers and (self.assigning or self.in_doubt) and not function.closed:
             _, session = sleepers.popitem(last=False)
             session.unlisted[function] = True
             if session.asleep:
@@ -786,7 +840,9 @@ class Broker:
         job = self.held_job(session, command, b"Job given in work result not found")
         if job is None:
             return
-        self.release_worker(job)
+        function = self.release_worker(job)
+        if function.policing is not None or self.inquiries:
+            conclude(self, job, COMPLETED, command.workload)
         if self.shared and job.unique and job.obligation:
             shared_rules.end_later(self, job, shared_rules.COMPLETED, command.workload)
             return
@@ -798,13 +854,16 @@ class Broker:
         self.end(job)
 
     def work_fail(self, now: float, session: Session, command: WorkFail) -> None:
-        """End a job badly. WORK_FAIL is a result: the job is not tried again."""
+        """End a job badly. WORK_FAIL is a result, unless a policy has the job tried again."""
         if session.excepted and session.excepted.pop(until_nul(command.handle), False):
             return
         job = self.held_job(session, command, b"Job given in work result not found")
         if job is not None:
-            self.release_worker(job)
-            self.fail(job)
+            policing = self.release_worker(job).policing
+            if policing is None or not attempt_failed(
+                self, policing, job, FAILED, b"", b"its worker said WORK_FAIL"
+            ):
+                self.fail(job)
 
     def work_exception(self, now: float, session: Session, command: WorkException) -> None:
         """End a job badly, and say why to those who asked for exceptions."""
@@ -813,11 +872,17 @@ class Broker:
         )
         if job is None:
             return
-        self.release_worker(job)
+        function = self.release_worker(job)
         # Perl's and Python's workers send WORK_FAIL behind it; that one is swallowed.
         if len(session.excepted) >= MAX_EXCEPTED:
             del session.excepted[next(iter(session.excepted))]
         session.excepted[job.handle] = True
+        if function.policing is not None and attempt_failed(
+            self, function.policing, job, EXCEPTED, command.workload, b"its worker raised"
+        ):
+            return
+        if function.policing is not None or self.inquiries:
+            conclude(self, job, EXCEPTED, command.workload)
         if self.shared and job.unique and job.obligation:
             shared_rules.end_later(self, job, shared_rules.EXCEPTED, command.workload)
             return
@@ -858,13 +923,14 @@ class Broker:
 
     def tick(self, now: float) -> None:
         """Do what has become due."""
+        look_at_agenda(self)
         job = self.timetable.take_postponed(now)
         while job is not None:
-            self.enqueue(now, job)
+            self.line_up(now, job, False)
             job = self.timetable.take_postponed(now)
         job = self.timetable.take_overdue(now)
         while job is not None:
-            self.put_back(now, job)
+            self.put_back(now, job, True)
             job = self.timetable.take_overdue(now)
         # An end beyond the patience means that the clock was set back meanwhile.
         while self.wakes and not now < self.wakes[0][0] <= now + WAKE_PATIENCE:
@@ -912,12 +978,6 @@ class Broker:
             held.popleft()
             self.effects.append(effect)
         session.held = None
-
-
-def until_nul(name: bytes) -> bytes:
-    """Return a handle or unique key without its end: some libraries send a NUL behind it."""
-    end = name.find(b"\0")
-    return name if end < 0 else name[:end]
 
 
 __all__ = ["Broker"]

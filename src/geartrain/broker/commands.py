@@ -8,12 +8,16 @@ the clock (``Tick``) and from the listener (``Connect``, ``Disconnect``).
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
 
 from geartrain.broker.effects import StatusResult
 from geartrain.broker.job import Job
+from geartrain.broker.policy import Policy
+
+if TYPE_CHECKING:
+    from geartrain.broker.effects import StoreReply
 
 # How much a worker wants to hear about the job it grabs.
 GRAB_PLAIN: Final = 0  # handle, function, workload
@@ -221,6 +225,17 @@ class WorkWarning(WorkReport):
     __slots__ = ()
 
 
+class DeclarePolicy(SessionCommand):
+    """OPTION_REQ ``policy:...``; ``option`` is echoed as it was sent."""
+
+    __slots__ = ("option", "policy")
+
+    def __init__(self, session: int, option: bytes, policy: Policy) -> None:
+        self.session = session
+        self.option = option
+        self.policy = policy
+
+
 # From either.
 
 
@@ -340,7 +355,78 @@ class ReportJobs(SessionCommand):
         self.unique = unique
 
 
+class ShowJob(SessionCommand):
+    """``show job HANDLE``, of a job that is here or has ended."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, session: int, handle: bytes) -> None:
+        self.session = session
+        self.handle = handle
+
+
+class ShowDeadLetters(SessionCommand):
+    """``show dead letters [NUMBER]``, of jobs with larger numbers than this."""
+
+    __slots__ = ("after",)
+
+    def __init__(self, session: int, after: int) -> None:
+        self.session = session
+        self.after = after
+
+
+class RetryDeadLetter(SessionCommand):
+    """``retry job HANDLE``."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, session: int, handle: bytes) -> None:
+        self.session = session
+        self.handle = handle
+
+
+class RemoveDeadLetter(SessionCommand):
+    """``remove job HANDLE``."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, session: int, handle: bytes) -> None:
+        self.session = session
+        self.handle = handle
+
+
 # From the store and the clock.
+
+
+class StoreAnswered(Command):
+    """The store's answer to ``AskStore``, as the session is to be sent it."""
+
+    __slots__ = ("reply", "to")
+
+    def __init__(self, to: StoreReply, reply: bytes) -> None:
+        self.to = to
+        self.reply = reply
+
+
+class ResultFound(Command):
+    """
+    The store's answer to ``AskForResult``.
+
+    Attributes:
+        inquiry: Handle of the job that waits for it.
+        handle: The handle that was asked for.
+        outcome: How that job ended; FAILED where nothing is known of it.
+        data: Its result, or what its exception says.
+
+    """
+
+    __slots__ = ("data", "handle", "inquiry", "outcome")
+
+    def __init__(self, inquiry: bytes, handle: bytes, outcome: int, data: bytes) -> None:
+        self.inquiry = inquiry
+        self.handle = handle
+        self.outcome = outcome
+        self.data = data
 
 
 class Persisted(Command):

@@ -55,6 +55,80 @@ class Forget(Effect):
         self.number = number
 
 
+class Bury(Effect):
+    """
+    Keep a job that was given up as a dead letter, with the next commit, and forget the job.
+
+    Attributes:
+        job: The job as it was; a copy.
+        reason: Why it was given up, for people.
+        died: When, in seconds since 1970.
+
+    """
+
+    __slots__ = ("died", "job", "reason")
+
+    def __init__(self, job: Job, reason: bytes, died: float) -> None:
+        self.job = job
+        self.reason = reason
+        self.died = died
+
+
+class KeepResult(Effect):
+    """Keep what a background job ended with, until it expires, with the next commit."""
+
+    __slots__ = ("data", "ended", "expires", "function", "handle", "number", "outcome")
+
+    def __init__(
+        self,
+        handle: bytes,
+        number: int,
+        function: bytes,
+        outcome: int,
+        data: bytes,
+        ended: float,
+        expires: float,
+    ) -> None:
+        self.handle = handle
+        self.number = number
+        self.function = function
+        self.outcome = outcome
+        self.data = data
+        self.ended = ended
+        self.expires = expires
+
+
+class AskForResult(Effect):
+    """Ask the store how the job with a handle ended, then step ``ResultFound``."""
+
+    __slots__ = ("handle", "inquiry")
+
+    def __init__(self, inquiry: bytes, handle: bytes) -> None:
+        self.inquiry = inquiry
+        self.handle = handle
+
+
+class AskStore(Effect):
+    """
+    Ask the store about jobs that ended, then step ``StoreAnswered``.
+
+    Attributes:
+        question: SHOW_ENDED, LIST_LETTERS, RETRY_LETTER or REMOVE_LETTER.
+        handle: Of the job; empty for a list.
+        after: Number behind which a list starts.
+        to: What becomes the answer.
+
+    """
+
+    __slots__ = ("after", "handle", "question", "to")
+
+    def __init__(self, question: int, handle: bytes, after: int, to: StoreReply) -> None:
+        self.question = question
+        self.handle = handle
+        self.after = after
+        self.to = to
+
+
 # For the log.
 
 
@@ -285,6 +359,28 @@ class Reply(SessionEffect):
     def __init__(self, session: int, reply: bytes) -> None:
         self.session = session
         self.reply = reply
+
+
+class StoreReply(Awaited):
+    """What the store answers to a session's text command, in its turn."""
+
+    __slots__ = ("reply",)
+
+    def __init__(self, session: int) -> None:
+        self.session = session
+        self.reply = b""
+        self.waits = True
+        self.refusal = b""
+
+
+class JobReport(SessionEffect):
+    """Answer to ``ShowJob`` for a job that has not ended."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, session: int, job: Job) -> None:
+        self.session = session
+        self.job = job
 
 
 class Error(SessionEffect):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from geartrain.broker.job import WAITING, Job
 
 if TYPE_CHECKING:
+    from geartrain.broker.policing import Policing
     from geartrain.broker.session import Session
 
 # A line is swept when it holds more ended jobs than this, and more of them than others.
@@ -76,7 +77,19 @@ class WaitingLine:
         if self.count == 0:
             self.jobs = None
         elif ended > _SWEEP_FROM and ended > self.count:
-            self.jobs = deque([job for job in self.jobs if job.state == WAITING])
+            self.jobs = deque(self.waiting())
+
+    def waiting(self) -> list[Job]:
+        """Return the jobs that wait, in order; one that was held meanwhile may stand twice."""
+        jobs = self.jobs or deque()
+        return list(dict.fromkeys([job for job in jobs if job.state == WAITING]))
+
+    def take_all(self) -> list[Job]:
+        """Take all jobs out, in order."""
+        jobs = self.waiting()
+        self.jobs = None
+        self.count = 0
+        return jobs
 
 
 class Function:
@@ -87,15 +100,19 @@ class Function:
         name: The function's name.
         limits: Most jobs it may hold, by priority of the next submission; 0 for no limit.
         kept: An administrator created it or set its limits, so it stays when it is idle.
+        policing: How its policy is kept, None where it has none.
+        closed: Whether its policy lets no job start now.
 
     """
 
     __slots__ = (
+        "closed",
         "jobs",
         "kept",
         "limits",
         "lines",
         "name",
+        "policing",
         "running",
         "sleepers",
         "uniques",
@@ -107,6 +124,8 @@ class Function:
         self.name = name
         self.limits = (0, 0, 0)
         self.kept = False
+        self.policing: Policing | None = None
+        self.closed = False
         self.lines = (WaitingLine(), WaitingLine(), WaitingLine())
         # All jobs that have not ended, and those of them that a worker has.
         self.jobs = 0
@@ -121,6 +140,10 @@ class Function:
 
     def waiting(self) -> int:
         """Return how many jobs could be assigned now."""
+        return 0 if self.closed else self.lined()
+
+    def lined(self) -> int:
+        """Return how many jobs stand in line."""
         return self.lines[0].count + self.lines[1].count + self.lines[2].count
 
     def find(self, unique: bytes, workload: bytes) -> Job | None:
@@ -134,6 +157,10 @@ class Function:
     def add(self, job: Job) -> None:
         """Enter a job that has not ended."""
         self.jobs += 1
+        self.offer_unique(job)
+
+    def offer_unique(self, job: Job) -> None:
+        """Let submissions with the job's unique key join it, unless another job has the key."""
         if not job.unique:
             return
         if job.unique == b"-":

@@ -24,8 +24,9 @@ DELAYED: Final = 2  # its epoch has not come
 RUNNING: Final = 3  # assigned to a worker
 ENDED: Final = 4  # completed, failed, cancelled or given up
 ENDING: Final = 5  # ended here, but a store that is shared has not removed it yet
+HELD: Final = 6  # its policy lets it stand in no line for now
 
-STATE_NAMES: Final = ("storing", "waiting", "delayed", "running", "ended", "ending")
+STATE_NAMES: Final = ("storing", "waiting", "delayed", "running", "ended", "ending", "held")
 
 
 # Acyclic: the garbage collector does not look at it. Jobs are held by books that strike them out

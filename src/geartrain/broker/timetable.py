@@ -29,7 +29,7 @@ class Timetable:
     __slots__ = ("deadlines", "delayed", "postponed", "timed")
 
     def __init__(self) -> None:
-        self.delayed: list[tuple[int, int, Job]] = []
+        self.delayed: list[tuple[float, int, Job]] = []
         self.deadlines: list[tuple[float, int, Job]] = []
         self.postponed = 0
         self.timed = 0
@@ -38,9 +38,9 @@ class Timetable:
         """Return when the next job is due, in seconds since 1970, or -1 for never."""
         due = -1.0
         while self.delayed:
-            epoch, _, job = self.delayed[0]
+            moment, _, job = self.delayed[0]
             if job.state == DELAYED:
-                due = float(epoch)
+                due = moment
                 break
             heappop(self.delayed)
         while self.deadlines:
@@ -52,11 +52,11 @@ class Timetable:
 
     # Delayed jobs.
 
-    def postpone(self, job: Job) -> None:
-        """Let a job wait for its epoch."""
+    def postpone(self, job: Job, due: float) -> None:
+        """Let a job wait for a moment."""
         job.state = DELAYED
         self.postponed += 1
-        heappush(self.delayed, (job.epoch, job.number, job))
+        heappush(self.delayed, (due, job.number, job))
 
     def drop_postponed(self) -> None:
         """Note that a postponed job has ended."""

@@ -86,6 +86,7 @@ def serve(
     """Run a job server."""
     from geartrain.cli.daemon import raise_file_limit
     from geartrain.server.configuration import check, load_settings
+    from geartrain.server.policies import load_policies
     from geartrain.server.running import run_server
     from geartrain.server.server import new_server
     from geartrain.server.settings import Settings
@@ -96,6 +97,7 @@ def serve(
         format="%(asctime)s %(levelname)s %(message)s",
     )
     settings = load_settings(config) if config else Settings()
+    policies = load_policies(config) if config else []
     if listen:
         settings.listen = listen
     if http:
@@ -105,7 +107,7 @@ def serve(
     check(settings)
     # Each connection is an open file, and a login shell allows no more than 1,024 of them.
     raise_file_limit(0)
-    server = new_server(settings)
+    server = new_server(settings, policies=policies)
 
     def ready() -> None:
         names = ", ".join(server.addresses())

@@ -24,18 +24,24 @@ from geartrain.broker.commands import (
 )
 from geartrain.broker.effects import (
     AdminResult,
+    AskForResult,
     AskOthers,
+    AskStore,
+    Bury,
     CutOff,
     Effect,
     Forget,
     FunctionsReport,
     GaveUp,
+    JobReport,
     JobsReport,
     KeepAttempts,
+    KeepResult,
     Persist,
     SendReport,
     SessionEffect,
     StatusResult,
+    StoreReply,
     WorkersReport,
 )
 from geartrain.broker.job import Job
@@ -43,12 +49,14 @@ from geartrain.server.replies import OUTPUT_LIMIT, Outbox, write_effect
 from geartrain.server.requests import command_of, error
 from geartrain.server.text_commands import (
     TextCommands,
+    fact_lines,
     function_lines,
+    job_facts,
     job_lines,
     outcome_line,
     worker_line,
 )
-from geartrain.store.batch import Batch
+from geartrain.store.batch import Batch, DeadLetter, Result
 from geartrain.wire.packet import (
     GET_STATUS_UNIQUE,
     REQUEST,
@@ -198,6 +206,9 @@ class Exchange:
         given_up: Jobs that came back without a result too often, for the log.
         requested: What an administrator wants the server to do.
         asked: Answers that other servers are to be asked for.
+        buried: Jobs that became dead letters, for the log.
+        store_questions: What text commands ask the store.
+        result_questions: What inquiries ask the store.
 
     """
 
@@ -206,12 +217,15 @@ class Exchange:
         "asked",
         "batch",
         "broker",
+        "buried",
         "given_up",
         "max_packet",
         "output_limit",
         "parked",
         "peers",
         "requested",
+        "result_questions",
+        "store_questions",
         "text_commands",
         "written",
     )
@@ -236,6 +250,9 @@ class Exchange:
         self.given_up: list[Job] = []
         self.requested = KEEP_RUNNING
         self.asked: list[StatusResult] = []
+        self.buried: list[DeadLetter] = []
+        self.store_questions: list[AskStore] = []
+        self.result_questions: list[AskForResult] = []
         # Peers whose next packet waits until the lease of the store is certain again.
         self.parked: dict[int, PacketPeer] = {}
 
@@ -410,6 +427,16 @@ class Exchange:
             self.batch.updates.append((effect.number, effect.attempts, effect.epoch))
         elif isinstance(effect, GaveUp):
             self.given_up.append(effect.job)
+        elif isinstance(effect, KeepResult):
+            self.batch.results.append(result_of(effect))
+        elif isinstance(effect, Bury):
+            letter = DeadLetter(effect.job, effect.reason, effect.died)
+            self.batch.dead.append(letter)
+            self.buried.append(letter)
+        elif isinstance(effect, AskForResult):
+            self.result_questions.append(effect)
+        elif isinstance(effect, AskStore):
+            self.store_questions.append(effect)
         elif isinstance(effect, AskOthers):
             self.asked.append(effect.answer)
         else:
@@ -439,6 +466,10 @@ class Exchange:
         """Write what became of a command, or the first lines of a list."""
         if isinstance(effect, AdminResult):
             peer.outbox.write(outcome_line(effect))
+        elif isinstance(effect, StoreReply):
+            peer.outbox.write(effect.reply)
+        elif isinstance(effect, JobReport):
+            peer.outbox.write(fact_lines(job_facts(effect.job)))
         else:
             peer.listing = Listing(effect)
             self.list_on(peer, peer.listing)
@@ -515,6 +546,19 @@ class Exchange:
         batch = self.batch
         self.batch = Batch()
         return batch
+
+
+def result_of(effect: KeepResult) -> Result:
+    """Return a result as the store has it."""
+    return Result(
+        effect.handle,
+        effect.number,
+        effect.function,
+        effect.outcome,
+        effect.data,
+        effect.ended,
+        effect.expires,
+    )
 
 
 __all__ = ["KEEP_RUNNING", "STOP_GRACEFULLY", "STOP_NOW", "Exchange", "PacketPeer", "Peer"]

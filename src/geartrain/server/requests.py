@@ -13,6 +13,7 @@ from geartrain.broker.commands import (
     Answer,
     CanDo,
     CantDo,
+    DeclarePolicy,
     Echo,
     GetStatus,
     GetStatusUnique,
@@ -31,6 +32,8 @@ from geartrain.broker.commands import (
     WorkWarning,
 )
 from geartrain.broker.job import HIGH, LOW, NORMAL
+from geartrain.errors import UsageError
+from geartrain.server.policies import declared_policy
 from geartrain.wire.packet import (
     CAN_DO,
     CAN_DO_TIMEOUT,
@@ -77,6 +80,8 @@ MAX_FUNCTION: Final = 8 * 1024
 _MAX_EPOCH: Final = 2**62
 # An int of more digits is no number of seconds, milliseconds or steps.
 _MAX_DIGITS: Final = 20
+# What a worker declares a policy with.
+_POLICY: Final = b"policy:"
 
 
 def error(session: int, code: bytes, text: bytes) -> Answer:
@@ -217,7 +222,13 @@ def is_progress(digits: bytes) -> bool:
 
 
 def option(session: int, name: bytes) -> SessionCommand:
-    """OPTION_REQ: there is one option, and it can't be unset."""
+    """OPTION_REQ: ``exceptions``, which can't be unset, and our ``policy:`` with what it is."""
+    if name.startswith(_POLICY):
+        try:
+            policy = declared_policy(name[len(_POLICY) :].rstrip(b"\0"))
+        except UsageError as problem:
+            return error(session, b"INVALID_POLICY", str(problem).encode("utf-8", "replace"))
+        return DeclarePolicy(session, name, policy)
     if name.split(b"\0", 1)[0].lower() == b"exceptions":
         return WantExceptions(session, name)
     return error(session, b"UNKNOWN_OPTION", b"Server does not recognize given option")

@@ -22,7 +22,9 @@ from geartrain import __version__
 from geartrain.broker.broker import Broker
 from geartrain.broker.commands import Restore, StopAssigning
 from geartrain.broker.job import Job
+from geartrain.broker.policy import Policy
 from geartrain.errors import StoreError, StoreUnavailable, UsageError
+from geartrain.server.asker import Asker
 from geartrain.server.committer import Committer
 from geartrain.server.connection import Connection, PacketConnection
 from geartrain.server.exchange import KEEP_RUNNING, STOP_GRACEFULLY, Exchange
@@ -84,6 +86,7 @@ class JobServer:
         handle_prefix: Start of handles, as ``new_handle_prefix`` returns it; never used before.
         verbosity: What the text command ``verbose`` answers.
         clock: Returns seconds since 1970.
+        policies: Configured policies of functions, in the order in which patterns are tried.
 
     """
 
@@ -94,11 +97,13 @@ class JobServer:
         handle_prefix: bytes | None = None,
         verbosity: str = "INFO",
         clock: Callable[[], float] = time.time,
+        policies: Sequence[Policy] = (),
     ) -> None:
         self.settings = settings
         self.store = store
         self.verbosity = verbosity
         self.clock = clock
+        self.policies = list(policies)
         self.handle_prefix = handle_prefix or new_handle_prefix(settings.handle_prefix)
         self.connections: dict[int, Connection] = {}
         self.connection_count = 0
@@ -112,6 +117,7 @@ class JobServer:
         self.timer: asyncio.TimerHandle | None = None
         self.timer_due = 0.0
         self.committer: Committer | None = None
+        self.asker = Asker(self)
         # Runs while submissions wait for the store.
         self.patience: asyncio.TimerHandle | None = None
         # Asked to end once no worker has a job, or once no job is left at all.
@@ -151,6 +157,7 @@ class JobServer:
                 per_function=self.settings.compat == "1.1",
                 round_robin=self.settings.compat != "1.1" or self.settings.round_robin,
                 exceptions=self.settings.exceptions,
+                policies=self.policies,
             ),
             TextCommands(__version__.encode(), os.getpid(), self.verbosity.encode()),
             self.settings.max_packet,
@@ -197,6 +204,7 @@ class JobServer:
         if self.store.durable:
             self.committer = Committer(self.store, self.store_answered_from_thread)
             self.committer.start()
+        self.asker.forget_results()
         self.schedule_pass()
 
     async def serve(
@@ -396,8 +404,15 @@ class JobServer:
             connection = connections.get(peer.session)
             if connection is not None:
                 connection.flush()
-        if exchange.has_store_work() and self.committer is not None:
-            self.commit(self.committer)
+        if exchange.has_store_work():
+            if self.committer is not None:
+                self.commit(self.committer)
+            elif not self.store.durable:
+                self.store.commit(exchange.take_batch())
+        if exchange.store_questions or exchange.result_questions:
+            self.asker.put_questions()
+        if exchange.buried:
+            self.asker.log_buried()
         if exchange.given_up:
             self.log_given_up()
         if exchange.requested != KEEP_RUNNING:
@@ -497,7 +512,9 @@ class JobServer:
             self.stop()
 
 
-def new_server(settings: Settings, verbosity: str = "INFO") -> JobServer:
+def new_server(
+    settings: Settings, verbosity: str = "INFO", policies: Sequence[Policy] = ()
+) -> JobServer:
     """Return a server with the store that its settings name; raises UsageError."""
     prefix = new_handle_prefix(settings.handle_prefix)
     store = open_store(
@@ -506,7 +523,7 @@ def new_server(settings: Settings, verbosity: str = "INFO") -> JobServer:
         table=settings.store_table,
         address=settings.listen[0],
     )
-    return JobServer(settings, store, prefix, verbosity)
+    return JobServer(settings, store, prefix, verbosity, policies=policies)
 
 
 def new_handle_prefix(wanted: str) -> bytes:

@@ -15,17 +15,22 @@ from geartrain.broker.commands import (
     CancelJob,
     CreateFunction,
     DropFunction,
+    RemoveDeadLetter,
     ReportFunctions,
     ReportJobs,
     ReportWorkers,
+    RetryDeadLetter,
     SessionCommand,
     SetMaxQueue,
+    ShowDeadLetters,
+    ShowJob,
 )
 from geartrain.broker.effects import (
     AdminResult,
 )
-from geartrain.broker.job import Job
+from geartrain.broker.job import STATE_NAMES, Job
 from geartrain.wire.text import (
+    END_OF_LIST,
     FUNCTION_IN_USE,
     FUNCTION_NOT_FOUND,
     OK,
@@ -40,7 +45,10 @@ from geartrain.wire.text import (
 
 # gearmand takes at most this many words and closes the connection at one more.
 MAX_WORDS: Final = 5
+PRIORITY_NAMES: Final = (b"high", b"normal", b"low")
 _MAX_LIMIT: Final = 2**31 - 1
+# Largest number that a job may have.
+_MAX_NUMBER: Final = 2**63 - 1
 
 
 class TextCommands:
@@ -86,6 +94,8 @@ class TextCommands:
             return self.show(session, parts[0], args)
         if name == b"cancel":
             return self.cancel(session, parts[0], args)
+        if name in (b"retry", b"remove"):
+            return self.dead_letter(session, parts[0], args)
         if name == b"create":
             return self.create(session, parts[0], args)
         if name == b"drop":
@@ -106,7 +116,7 @@ class TextCommands:
         return SetMaxQueue(session, args[0], (numbers[0], numbers[1], numbers[2]))
 
     def show(self, session: int, word: bytes, args: list[bytes]) -> SessionCommand:
-        """``show jobs`` and ``show unique jobs``."""
+        """``show jobs``, ``show unique jobs``, and our ``show job`` and ``show dead letters``."""
         lowered = [text.lower() for text in args]
         if not args:
             return Answer(session, unknown_command(word))
@@ -114,6 +124,10 @@ class TextCommands:
             return ReportJobs(session)
         if lowered == [b"unique", b"jobs"]:
             return ReportJobs(session, True)
+        if lowered[:1] == [b"job"] and len(args) == 2:
+            return ShowJob(session, args[1])
+        if lowered[:2] == [b"dead", b"letters"] and len(args) <= 3:
+            return ShowDeadLetters(session, after(args[2]) if len(args) == 3 else 0)
         return Answer(session, UNKNOWN_SHOW_ARGUMENTS)
 
     def cancel(self, session: int, word: bytes, args: list[bytes]) -> SessionCommand:
@@ -123,6 +137,14 @@ class TextCommands:
         if args[0].lower() != b"job" or len(args) > 2:
             return Answer(session, UNKNOWN_ERROR)
         return CancelJob(session, args[1])
+
+    def dead_letter(self, session: int, word: bytes, args: list[bytes]) -> SessionCommand:
+        """``retry job HANDLE`` and ``remove job HANDLE``, of dead letters."""
+        if len(args) != 2 or args[0].lower() != b"job":
+            return Answer(session, incomplete_command(word))
+        if word.lower() == b"retry":
+            return RetryDeadLetter(session, args[1])
+        return RemoveDeadLetter(session, args[1])
 
     def create(self, session: int, word: bytes, args: list[bytes]) -> SessionCommand:
         """``create function F``."""
@@ -141,6 +163,11 @@ class TextCommands:
 def limit(text: bytes) -> int:
     """Return a limit of ``maxqueue``, 0 for what is no positive number."""
     return min(int(text), _MAX_LIMIT) if text.isdigit() and len(text) <= 20 else 0
+
+
+def after(text: bytes) -> int:
+    """Return the number of the job behind which a list starts, 0 for what is no number."""
+    return min(int(text), _MAX_NUMBER) if text.isdigit() and len(text) <= 20 else 0
 
 
 def outcome_line(effect: AdminResult) -> bytes:
@@ -185,9 +212,34 @@ def job_lines(jobs: list[Job], unique: bool) -> bytes:
     )
 
 
+def job_facts(job: Job) -> list[tuple[bytes, bytes]]:
+    """Return what ``show job`` says of a job that has not ended."""
+    return [
+        (b"handle", job.handle),
+        (b"function", job.function),
+        (b"unique", job.unique),
+        (b"state", STATE_NAMES[job.state].encode()),
+        (b"priority", PRIORITY_NAMES[job.priority]),
+        (b"attempts", b"%d" % job.attempts),
+        (b"submitted", b"%.3f" % job.submitted),
+        (b"epoch", b"%d" % job.epoch),
+        (b"background", b"1" if job.obligation else b"0"),
+        (b"progress", job.numerator + b"/" + job.denominator),
+        (b"size", b"%d" % len(job.workload)),
+    ]
+
+
+def fact_lines(facts: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the lines of ``show job``: a name and what it is, with a tab between."""
+    lines = [name + b"\t" + printable(value) + b"\n" for name, value in facts]
+    return b"".join(lines) + END_OF_LIST
+
+
 __all__ = [
     "TextCommands",
+    "fact_lines",
     "function_lines",
+    "job_facts",
     "job_lines",
     "outcome_line",
     "worker_line",

@@ -1,0 +1,201 @@
+"""
+Answers what the books alone can't: how a job ended, and what became of dead letters.
+
+A foreground job of the reserved function ``geartrain:result`` is an *inquiry*:
+nobody runs it, and it ends as the job whose handle is its workload. While that
+one waits or runs, the inquiry waits; after that the store is asked.
+
+Text commands about jobs that ended are answered by the store as well, in the
+order in which their session gave them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from geartrain.broker.commands import (
+    RemoveDeadLetter,
+    ResultFound,
+    RetryDeadLetter,
+    SessionCommand,
+    ShowDeadLetters,
+    ShowJob,
+    StoreAnswered,
+    SubmitJob,
+)
+from geartrain.broker.effects import (
+    AskForResult,
+    AskStore,
+    JobCreated,
+    JobReport,
+    KeepResult,
+    SendComplete,
+    SendException,
+    SendFail,
+    StoreReply,
+)
+from geartrain.broker.job import ENDING, HELD, Job
+from geartrain.broker.session import Session
+
+if TYPE_CHECKING:
+    from geartrain.broker.broker import Broker
+
+__all__ = [
+    "COMPLETED",
+    "EXCEPTED",
+    "FAILED",
+    "LIST_LETTERS",
+    "MAX_RESULT",
+    "REMOVE_LETTER",
+    "RETRY_LETTER",
+    "SHOW_ENDED",
+    "TOO_LARGE",
+    "ask_store",
+    "conclude",
+    "inquire",
+    "leave_inquiry",
+    "result_found",
+    "store_answered",
+]
+
+# Outcomes of a job, numbered as the store has them.
+COMPLETED: Final = 0
+FAILED: Final = 1
+EXCEPTED: Final = 2
+# Completed, with more than MAX_RESULT bytes, which are not kept.
+TOO_LARGE: Final = 3
+
+# What the store is asked.
+SHOW_ENDED: Final = 0
+LIST_LETTERS: Final = 1
+RETRY_LETTER: Final = 2
+REMOVE_LETTER: Final = 3
+
+# Largest result that is kept, in bytes.
+MAX_RESULT: Final = 16 * 1024 * 1024
+
+
+# Results.
+
+
+def conclude(broker: Broker, job: Job, outcome: int, data: bytes) -> None:
+    """Keep how a background job ended, where its policy says so, and tell who inquired."""
+    function = job.line
+    assert function is not None
+    policing = function.policing
+    if policing is not None and job.obligation and policing.policy.retention > 0.0:
+        kept = outcome
+        rest = data
+        if len(data) > MAX_RESULT:
+            kept = TOO_LARGE
+            rest = b""
+        now = broker.now
+        expires = now + policing.policy.retention
+        broker.effects.append(
+            KeepResult(job.handle, job.number, function.name, kept, rest, now, expires)
+        )
+    inquiries = broker.inquiries.pop(job.handle, None)
+    if inquiries is not None:
+        for inquiry in list(inquiries):
+            answer(broker, inquiry, outcome, data)
+
+
+def inquire(broker: Broker, session: Session, command: SubmitJob) -> None:
+    """Let a session wait for the result of another job."""
+    if command.background:
+        broker.refuse(
+            session, b"INVALID_ARGUMENT", b"geartrain:result is for foreground jobs: it answers"
+        )
+        return
+    function = broker.function(command.function)
+    inquiry = broker.create_job(broker.now, function, command)
+    inquiry.state = HELD
+    broker.listen(session, inquiry)
+    broker.tell(session, JobCreated(session.number, inquiry.handle, False))
+    handle = wanted(inquiry)
+    if not joins(broker, inquiry, handle):
+        broker.effects.append(AskForResult(inquiry.handle, handle))
+
+
+def joins(broker: Broker, inquiry: Job, handle: bytes) -> bool:
+    """Let an inquiry wait for a job that is here; False where there is none to wait for."""
+    job = broker.jobs.get(handle)
+    if job is None or job.state == ENDING or job is inquiry:
+        return False
+    broker.inquiries.setdefault(handle, {})[inquiry] = True
+    return True
+
+
+def wanted(inquiry: Job) -> bytes:
+    """Return the handle that an inquiry is about."""
+    return inquiry.workload.rstrip(b"\0\r\n ")
+
+
+def leave_inquiry(broker: Broker, inquiry: Job) -> None:
+    """Note that nobody waits for an inquiry any more."""
+    others = broker.inquiries.get(wanted(inquiry))
+    if others is not None:
+        others.pop(inquiry, False)
+        if not others:
+            del broker.inquiries[wanted(inquiry)]
+
+
+def result_found(broker: Broker, command: ResultFound) -> None:
+    """Answer an inquiry with what the store knows, unless the job is back meanwhile."""
+    inquiry = broker.jobs.get(command.inquiry)
+    if inquiry is None:
+        return
+    if not joins(broker, inquiry, command.handle):
+        answer(broker, inquiry, command.outcome, command.data)
+
+
+def answer(broker: Broker, inquiry: Job, outcome: int, data: bytes) -> None:
+    """Tell who inquired how the job ended, and end the inquiry."""
+    listeners = inquiry.listeners
+    if listeners is not None:
+        for listener in listeners:
+            if outcome == COMPLETED:
+                broker.tell(listener, SendComplete(listener.number, inquiry.handle, data))
+            elif outcome == FAILED or not listener.exceptions:
+                broker.tell(listener, SendFail(listener.number, inquiry.handle, b""))
+            else:
+                broker.tell(listener, SendException(listener.number, inquiry.handle, data))
+        broker.stop_listening(inquiry)
+    broker.end(inquiry)
+
+
+# Text commands that the store answers.
+
+
+def ask_store(broker: Broker, session: Session, command: SessionCommand) -> bool:
+    """Carry out a command about jobs that ended; False where it is another command."""
+    if isinstance(command, ShowJob):
+        job = broker.jobs.get(command.handle)
+        if job is not None:
+            broker.tell(session, JobReport(session.number, job))
+        else:
+            ask(broker, session, SHOW_ENDED, command.handle, 0)
+    elif isinstance(command, ShowDeadLetters):
+        ask(broker, session, LIST_LETTERS, b"", command.after)
+    elif isinstance(command, RetryDeadLetter):
+        ask(broker, session, RETRY_LETTER, command.handle, 0)
+    elif isinstance(command, RemoveDeadLetter):
+        ask(broker, session, REMOVE_LETTER, command.handle, 0)
+    else:
+        return False
+    return True
+
+
+def ask(broker: Broker, session: Session, question: int, handle: bytes, after: int) -> None:
+    """Put a question to the store; the session hears nothing else before the answer."""
+    reply = StoreReply(session.number)
+    broker.hold(session, reply)
+    broker.effects.append(AskStore(question, handle, after, reply))
+
+
+def store_answered(broker: Broker, command: StoreAnswered) -> None:
+    """Give a session the answer that it waits for."""
+    reply = command.to
+    reply.reply = command.reply
+    reply.waits = False
+    broker.release(reply.session)

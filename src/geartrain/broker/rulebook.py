@@ -1,0 +1,63 @@
+"""
+Which policy a function has.
+
+What is configured wins over what workers declare. Of the configured policies
+the one with exactly the function's name counts, else the first whose pattern
+fits; policies are not mixed.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Final
+
+from geartrain.broker.policing import Policing
+from geartrain.broker.policy import RESULT_FUNCTION, Policy
+
+__all__ = ["MAX_DECLARED", "Rulebook"]
+
+# Functions for which workers may have declared policies.
+MAX_DECLARED: Final = 16_384
+
+
+class Rulebook:
+    """
+    The policies of all functions.
+
+    Args:
+        configured: In the order in which their patterns are tried.
+
+    """
+
+    __slots__ = ("declared", "exact", "patterns")
+
+    def __init__(self, configured: list[Policy]) -> None:
+        self.exact: dict[bytes, Policy] = {}
+        self.patterns: list[tuple[str, Policy]] = []
+        for policy in configured:
+            self.exact.setdefault(policy.pattern, policy)
+            # Bytes of any encoding fit as they are.
+            self.patterns.append((policy.pattern.decode("latin-1"), policy))
+        self.declared: dict[bytes, Policy] = {}
+
+    def configured(self, name: bytes) -> Policy | None:
+        """Return the configured policy of a function, None where there is none."""
+        if not self.patterns:
+            return None
+        found = self.exact.get(name)
+        if found is not None:
+            return found
+        text = name.decode("latin-1")
+        for pattern, policy in self.patterns:
+            if fnmatchcase(text, pattern):
+                return policy
+        return None
+
+    def policing(self, name: bytes) -> Policing | None:
+        """Return new books for keeping a function's policy, None where it has none."""
+        if name == RESULT_FUNCTION:
+            return Policing(Policy(name), True)
+        policy = self.configured(name)
+        if policy is None and self.declared:
+            policy = self.declared.get(name)
+        return None if policy is None else Policing(policy, False)
