@@ -60,6 +60,14 @@ def is_gone(pid: int) -> bool:
     return not psutil.pid_exists(pid)
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process does not run any more, although the system may not have reaped it."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 class Up:
     """
     A `geartrain up`, its configuration file and its log.
@@ -128,7 +136,10 @@ class Up:
                 return line
 
     def wait_for_state(self, name: str, state: str) -> None:
-        self.wait_for(f"= {name} [A-Z]+ -> {state}")
+        """Wait until a process has come to a state, now or before."""
+        pattern = f"= {name} [A-Z]+ -> {state}"
+        if not any(re.search(pattern, line) for line in self.lines):
+            self.wait_for(pattern)
 
     # Its socket.
 

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import psutil
 
-from tests.supervisor.running import GEARTRAIN, Start, Up, eventually, is_gone, shell, toml_of
+from tests.supervisor.running import (
+    GEARTRAIN,
+    Start,
+    Up,
+    eventually,
+    has_ended,
+    is_gone,
+    shell,
+    toml_of,
+)
 
 QUICK = {"backoff": "exp(10ms, 10ms)", "startretries": 1}
 LASTING = {"command": ["sleep", "1000"], "startsecs": 0}
@@ -95,7 +104,7 @@ def test_a_child_that_was_killed_is_replaced(up: Start) -> None:
     before, other = manager.pid("web:0"), manager.pid("web:1")
     os.kill(before, signal.SIGKILL)
     manager.wait_for(r"= web:0 RUNNING -> EXITED \(was ended by SIGKILL, unexpectedly\)")
-    manager.wait_for_state("web:0", "RUNNING")
+    manager.wait_for("= web:0 STARTING -> RUNNING")
     assert manager.pid("web:0") != before
     assert manager.pid("web:1") == other
     assert zombies_of(manager) == []
@@ -152,7 +161,7 @@ def test_all_processes_end_when_the_supervisor_is_killed(up: Start, tmp_path: Pa
     assert len(pids) == 3
     manager.process.kill()
     for pid in pids:
-        eventually(lambda pid=pid: is_gone(pid), "the end of the processes")
+        eventually(lambda pid=pid: has_ended(pid), "the end of the processes")
     # Once, and in a way that leaves time to finish.
     assert said.read_text() == "asked\n"
 
@@ -171,7 +180,7 @@ def test_a_killed_guard_is_replaced_and_knows_all_processes(up: Start) -> None:
     manager.wait_for("the guard was ended; another one is started")
     assert guard_of(manager) != guard
     manager.process.kill()
-    eventually(lambda: is_gone(pid), "the end of the process")
+    eventually(lambda: has_ended(pid), "the end of the process")
 
 
 def guard_of(manager: Up) -> int:
