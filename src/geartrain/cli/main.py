@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from geartrain import __version__
-from geartrain.cli import ctl, up
+from geartrain.cli import ctl, importing, up
 from geartrain.cli.worker import worker
 from geartrain.errors import GeartrainError
 
@@ -121,6 +121,7 @@ def serve(
 
 app.command()(up.up)
 app.add_typer(ctl.app, name="ctl")
+app.add_typer(importing.app, name="import")
 
 
 def main() -> None:
