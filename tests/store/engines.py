@@ -8,6 +8,7 @@ started again. To have a new engine tested, add it to ``ENGINES``.
 from __future__ import annotations
 
 import itertools
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -23,6 +24,7 @@ from geartrain.store.queue_store import QueueStore
 from geartrain.store.rows import COLUMNS
 from geartrain.store.url import open_store
 from geartrain.store.values import pack_values
+from tests.services.galera import shared_galera
 from tests.services.key_value import shared_memcached, shared_redis
 from tests.services.mariadb import shared_mariadb
 from tests.services.postgresql import shared_postgresql
@@ -148,6 +150,20 @@ class Mariadb:
             cursor.execute(INSERT, row)
 
 
+class Galera(Mariadb):
+    """Each store begins with another node of one cluster."""
+
+    def __init__(self, _: Path) -> None:
+        self.cluster = shared_galera()
+        self.server = self.cluster.nodes[0]
+        self.database = self.server.new_database()
+        self.nodes = itertools.cycle(self.cluster.nodes)
+
+    def store(self, **options: Any) -> QueueStore:
+        self.server = next(self.nodes)
+        return super().store(**options)
+
+
 # Without the key it would coalesce by, which is nobody's but the store's to write.
 INSERT = (
     f"INSERT INTO geartrain_jobs ({', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"
@@ -160,6 +176,9 @@ ENGINES: dict[str, type[Engine]] = {
     "postgresql": Postgresql,
     "mariadb": Mariadb,
 }
+# Takes a minute more: GALERA=1 pytest tests/store -k galera
+if os.environ.get("GALERA"):
+    ENGINES["galera"] = Galera
 UNTYPED = [name for name, kind in ENGINES.items() if not kind.typed]
 ALONE = [name for name, kind in ENGINES.items() if not kind.shared]
 SHARED = [name for name, kind in ENGINES.items() if kind.shared]
