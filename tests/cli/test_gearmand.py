@@ -469,8 +469,32 @@ def test_the_sqlite_options_name_the_store() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["mysql", "MySQL", "postgres", "redis", "libmemcached", "libdrizzle", "libtokyocabinet"]
+    ("args", "url"),
+    [
+        (("-q", "redis"), "redis://127.0.0.1:6379/0?prefix=_gear_geartrain"),
+        (("-q", "libhiredis", "--redis-server=::1"), "redis://[::1]:6379/0?prefix=_gear_geartrain"),
+        (
+            ("-q", "Redis", "--redis-server=h", "--redis-port=7", "--redis-password=a/b:c@d"),
+            "redis://:a%2Fb%3Ac%40d@h:7/0?prefix=_gear_geartrain",
+        ),
+        (("-q", "redis", "--redis-prefix=x"), "redis://127.0.0.1:6379/0?prefix=xgeartrain"),
+        (("-q", "libmemcached"), "memcached://127.0.0.1?prefix=gear_geartrain"),
+        (
+            ("-q", "libmemcached", "--libmemcached-servers=h:7", "--libmemcached-prefix=p_"),
+            "memcached://h:7?prefix=p_geartrain",
+        ),
+    ],
 )
+def test_the_options_of_redis_and_memcached_name_the_store(args: list[str], url: str) -> None:
+    assert settings(*args).store == url
+
+
+def test_a_queue_in_several_memcacheds_is_refused() -> None:
+    line = refusal("-q", "libmemcached", "--libmemcached-servers", "a,b:11211")
+    assert line.startswith("--libmemcached-servers names more than one server")
+
+
+@pytest.mark.parametrize("kind", ["mysql", "MySQL", "postgres", "libdrizzle", "libtokyocabinet"])
 def test_a_queue_that_is_not_there_is_never_replaced_in_silence(kind: str) -> None:
     line = refusal("-q", kind)
     assert line.startswith(f"-q {kind}: ")

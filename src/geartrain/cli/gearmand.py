@@ -153,6 +153,7 @@ def run_process(
         if account.needed:
             import_the_rest()
             account.become()
+        take_over(options, settings)
 
     def ready() -> None:
         logger.info("Starting up with pid %d, verbose is set to %s", os.getpid(), verbose)
@@ -167,6 +168,33 @@ def run_process(
     finally:
         pid_file.remove()
     logger.info("Shutdown complete")
+
+
+def take_over(options: Options, settings: Settings) -> None:
+    """Import what a gearmand with these options has left in its queue; raises GeartrainError."""
+    from geartrain.cli.gearmand_settings import source_of
+
+    found = source_of(options)
+    if found is None:
+        return
+    from geartrain.server.server import new_handle_prefix
+    from geartrain.store.gearmand_source import open_source
+    from geartrain.store.importing import import_and_put_away
+    from geartrain.store.url import open_store
+
+    kind, url = found
+    source = open_source(kind, url)
+    if not source.is_there():
+        return
+    prefix = new_handle_prefix(settings.handle_prefix)
+    report, put_away = import_and_put_away(
+        source, open_store(settings.store, handle_prefix=prefix), prefix
+    )
+    logger.info(
+        "%d jobs taken over from gearmand, whose queue is now called %s", report.imported, put_away
+    )
+    for row in report.damaged:
+        logger.error("not taken over from gearmand: %s: %s", row.row, row.reason)
 
 
 def import_the_rest() -> None:

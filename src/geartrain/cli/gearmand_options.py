@@ -149,7 +149,8 @@ _GENERAL: Final[tuple[_Option, ...]] = (
     ("L", "listen", str, "ADDRESS", "address to listen on (all)"),
     ("P", "pid-file", str, "FILE", f"file for the process id ({PID_FILE})"),
     ("q", "queue-type", str, "TYPE",
-     "where background jobs are kept: builtin (in memory) or libsqlite3 (builtin)"),
+     ("where background jobs are kept: builtin (in memory), libsqlite3, redis or libmemcached"
+      " (builtin)")),
     ("r", "protocol", str, "NAME", "protocol to speak besides Gearman's: http"),
     ("R", "round-robin", None, "",
      "with --compat 1.1, take turns among a worker's functions; 2.0 always does"),
@@ -195,15 +196,17 @@ _GROUPS: Final[tuple[tuple[str, str, tuple[_Option, ...]], ...]] = (
         ("", "libpq-conninfo", str, "STRING", ""),
         ("", "libpq-table", str, "NAME", ""),
     )),
-    ("Redis (-q redis)", _LATER, (
-        ("", "redis-server", str, "HOST", ""),
-        ("", "redis-port", port, "PORT", ""),
-        ("", "redis-password", str, "PASSWORD", ""),
-        ("", "redis-prefix", str, "PREFIX", ""),
+    ("Redis (-q redis)", "", (
+        ("", "redis-server", str, "HOST", "host of the Redis (127.0.0.1)"),
+        ("", "redis-port", port, "PORT", "its port (6379)"),
+        ("", "redis-password", str, "PASSWORD",
+         "its password; better in a configuration file of mode 0600"),
+        ("", "redis-prefix", str, "PREFIX",
+         "start of gearmand's keys, whose jobs are taken over when found (_gear_)"),
     )),
-    ("memcached (-q libmemcached)", _LATER, (
-        ("", "libmemcached-servers", str, "LIST", ""),
-        ("", "libmemcached-prefix", str, "PREFIX", ""),
+    ("memcached (-q libmemcached): jobs are lost when memcached ends", "", (
+        ("", "libmemcached-servers", str, "HOST", "HOST or HOST:PORT of one memcached (127.0.0.1)"),
+        ("", "libmemcached-prefix", str, "PREFIX", "start of the keys (gear_)"),
     )),
     ("Drizzle (-q libdrizzle)", _GONE, (
         ("", "libdrizzle-host", str, "HOST", ""),

@@ -10,25 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote
 
 from geartrain.cli.gearmand_options import HTTP_PORT, PORT, Options
 from geartrain.errors import UsageError
 from geartrain.server.configuration import check
 from geartrain.server.settings import Settings
 
-__all__ = ["missing", "settings_of"]
+__all__ = ["missing", "settings_of", "source_of"]
 
 INSTEAD: Final = "use -q libsqlite3 --libsqlite3-db FILE"
 BUILTIN: Final = "builtin"
 SQLITE: Final = "libsqlite3"
+REDIS_PORT: Final = 6379
+REDIS_PREFIX: Final = "_gear_"
+MEMCACHED_PREFIX: Final = "gear_"
 # gearmand compares queue types without regard to case; some had other names at times.
+REDIS: Final = ("redis", "libhiredis")
+MEMCACHED: Final = "libmemcached"
 LATER: Final = {
-    "libmemcached": "memcached",
     "libpq": "PostgreSQL",
     "mysql": "MySQL",
     "postgres": "PostgreSQL",
-    "libhiredis": "Redis",
-    "redis": "Redis",
 }
 GONE: Final = {
     "drizzle": "Drizzle",
@@ -112,9 +115,51 @@ def store_of(options: Options) -> str:
         if not path:
             raise UsageError("-q libsqlite3 needs --libsqlite3-db FILE")
         return f"sqlite:///{path}"
+    if kind in REDIS:
+        return redis_url(options, f"{redis_prefix(options)}geartrain")
+    if kind == MEMCACHED:
+        return memcached_url(options)
     if kind != BUILTIN and kind not in LATER and kind not in GONE:
         raise UsageError(f"-q {kind} is no queue type: {INSTEAD}, or -q builtin to keep no jobs")
     return "memory:"
+
+
+def source_of(options: Options) -> tuple[str, str] | None:
+    """
+    Return kind and URL of the queue that a gearmand with these options would go on with.
+
+    None where there is none to look for; SQLite's store looks for its own.
+    """
+    if options.text("queue-type", BUILTIN).lower() in REDIS:
+        return "redis", redis_url(options, redis_prefix(options))
+    return None
+
+
+def redis_prefix(options: Options) -> str:
+    """Return what gearmand's keys begin with."""
+    return options.text("redis-prefix", REDIS_PREFIX)
+
+
+def redis_url(options: Options, prefix: str) -> str:
+    """Return the URL of a queue in the Redis that the options name."""
+    host = options.text("redis-server", "127.0.0.1")
+    host = f"[{host}]" if ":" in host else host
+    password = options.text("redis-password")
+    user = f":{quote(password, safe='')}@" if password else ""
+    port = options.number("redis-port", REDIS_PORT)
+    return f"redis://{user}{host}:{port}/0?prefix={quote(prefix, safe='')}"
+
+
+def memcached_url(options: Options) -> str:
+    """Return the URL of the queue in the memcached that the options name; raises UsageError."""
+    servers = options.text("libmemcached-servers", "127.0.0.1").removeprefix("--SERVER=")
+    if "," in servers or " " in servers.strip():
+        raise UsageError(
+            "--libmemcached-servers names more than one server, and a part of a queue is no queue:"
+            " name one"
+        )
+    prefix = options.text("libmemcached-prefix", MEMCACHED_PREFIX)
+    return f"memcached://{servers.strip()}?prefix={quote(f'{prefix}geartrain', safe='')}"
 
 
 def missing(options: Options) -> str:

@@ -1,21 +1,24 @@
 """
-``geartrain import``: take over what other programs were told. One file for each of them.
+``geartrain import``: take over what other programs were told and left undone.
 """
 
 from __future__ import annotations
 
 import typer
 
+from geartrain.cli.import_gearmand import import_gearmand
 from geartrain.cli.import_supervisord import import_supervisord
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Take over the configuration of other programs.", no_args_is_help=True)
+app = typer.Typer(help="Take over what other programs left.", no_args_is_help=True)
 
 
 @app.callback()
 def importing() -> None:
-    """Take over the configuration of other programs."""
+    """Take over what other programs left."""
 
 
 app.command("supervisord-conf")(import_supervisord)
+for _kind in ("sqlite", "mysql", "postgres", "redis"):
+    app.command(f"gearmand-{_kind}")(import_gearmand)

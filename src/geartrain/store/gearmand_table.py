@@ -19,7 +19,18 @@ from geartrain.errors import UsageError
 from geartrain.store.mapper import GENERATION_BITS, PAGE, SqlMapper
 from geartrain.store.queue_store import Damaged
 
-__all__ = ["Imported", "check_table", "import_table", "is_gearmands", "offer_view"]
+__all__ = [
+    "COLUMNS",
+    "Imported",
+    "check_table",
+    "columns",
+    "free_name",
+    "import_table",
+    "is_gearmands",
+    "job_of",
+    "offer_view",
+    "reason",
+]
 
 COLUMNS: Final = ("unique_key", "function_name", "priority", "data", "when_to_run")
 OURS: Final = "geartrain_"

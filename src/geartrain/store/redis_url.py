@@ -68,8 +68,16 @@ class Place:
         )
 
 
-def read_place(url: str) -> Place:
-    """Return where a URL points; raises UsageError, which repeats nothing of a password."""
+def read_place(url: str, prefix: str = DEFAULT_PREFIX) -> Place:
+    """
+    Return where a URL points; raises UsageError, which repeats nothing of a password.
+
+    Args:
+        url: See above.
+        prefix: What holds where the URL has none.
+
+    """
+    usual = prefix
     try:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORT
@@ -84,7 +92,6 @@ def read_place(url: str) -> Place:
     if not database.isdecimal():
         raise UsageError(f"the database of a redis URL is a number, such as /0, not {parts.path}")
     others = []
-    prefix = DEFAULT_PREFIX
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name == "prefix":
             prefix = value
@@ -95,7 +102,7 @@ def read_place(url: str) -> Place:
     scheme = SCHEMES[parts.scheme.lower()]
     plain = urlunsplit((scheme, parts.netloc, f"/{database}", urlencode(others), ""))
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    shown = "" if prefix == DEFAULT_PREFIX else f"?prefix={prefix}"
+    shown = "" if prefix == usual else f"?prefix={prefix}"
     place = Place(plain, prefix, f"{parts.scheme.lower()}://{host}:{port}/{database}{shown}")
     try:
         place.client(1.0, 1.0).connection_pool.make_connection()
