@@ -30,9 +30,9 @@ def noop(job: Job) -> None:
 
 
 def work(how: str) -> None:
-    """Run a worker as it is by default, or ``inline``, where 8 jobs are held at a time."""
+    """Run a worker as it is by default, or ``inline``, where 32 jobs are held at a time."""
     worker = (
-        Worker(SERVER, concurrency=8, execution="inline") if how == "inline" else Worker(SERVER)
+        Worker(SERVER, concurrency=32, execution="inline") if how == "inline" else Worker(SERVER)
     )
     worker.register("noop", noop)
     worker.run()

@@ -132,8 +132,8 @@ def test_a_page_can_be_written_again_from_what_a_run_kept(
 
 
 def test_every_metric_is_of_some_class_and_every_remark_of_some_goal() -> None:
-    lines = {(each.name, line.metric): line for each in CLASSES for line in each.lines}
-    peers = {line.peer_metric for line in lines.values() if line.peer_metric}
-    assert {metric for _, metric in lines} | peers == set(METRICS)
+    lines = [(each.name, line) for each in CLASSES for line in each.lines]
+    peers = {line.peer_metric for _, line in lines if line.peer_metric}
+    assert {line.metric for _, line in lines} | peers == set(METRICS)
     assert len({each.name for each in CLASSES}) == len(CLASSES)
-    assert all(lines[key].has_goal for key in REMARKS)
+    assert set(REMARKS) <= {(name, line.metric) for name, line in lines if line.has_goal}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from bench.load import Load, WrongResult, compile_load
+from tests.bench.beanstalk_server import BeanstalkServer
 from tests.bench.faulty_server import FaultyServer
 
 
@@ -20,14 +22,17 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_load(tmp_path_factory.mktemp("load"))
 
 
+def serving(folder: Path, fault: str = "none") -> AbstractContextManager[str]:
+    return running(FaultyServer(str(folder / "socket"), fault))
+
+
 @contextmanager
-def serving(folder: Path, fault: str = "none") -> Iterator[str]:
-    path = str(folder / "socket")
-    with FaultyServer(path, fault) as server:
+def running(server: socketserver.ThreadingUnixStreamServer) -> Iterator[str]:
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield path
+            yield str(server.server_address)
         finally:
             server.shutdown()
             thread.join()
@@ -63,6 +68,20 @@ def test_idle_connections_are_held_until_the_block_ends(generator: Path, tmp_pat
         load = Load(generator, {"unix": path})
         with load.held(idle=20, workers=2) as opened:
             assert opened["reopened"] == 0
+
+
+def test_beanstalkd_is_spoken_to_in_its_own_words(generator: Path, tmp_path: Path) -> None:
+    with running(BeanstalkServer(str(tmp_path / "socket"))) as path:
+        load = Load(generator, {"unix": path, "protocol": "beanstalk"})
+        load.run("submit", clients=2, outstanding=5, jobs=100)
+        assert load.run("drain", workers=2, jobs=100)["jobs"] == 100
+
+
+def test_a_job_that_beanstalkd_gives_twice_ends_the_run(generator: Path, tmp_path: Path) -> None:
+    with running(BeanstalkServer(str(tmp_path / "socket"), copies=2)) as path:
+        load = Load(generator, {"unix": path, "protocol": "beanstalk"})
+        with pytest.raises(WrongResult, match="was reserved twice"):
+            load.run("both", clients=1, workers=1, outstanding=5, jobs=20)
 
 
 @pytest.mark.parametrize(
