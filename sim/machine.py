@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from geartrain.broker.broker import Broker
-from geartrain.broker.commands import Restore
+from geartrain.broker.commands import ClockSet, Restore
 from geartrain.broker.job import Job
 from geartrain.errors import StoreError
+from geartrain.server.clock import SteadyClock
 from geartrain.server.commits import Commits
 from geartrain.server.exchange import Exchange, PacketPeer
 from geartrain.server.server import GENERATION_SHIFT
@@ -36,8 +37,9 @@ class Process:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.world = machine.world
+        self.world = world = machine.world
         self.disk = machine.disk
+        self.clock = SteadyClock(lambda: world.now + machine.clock_error, lambda: world.now)
         self.ended = False
         self.commits = Commits()
         self.commit: Commit | None = None
@@ -64,8 +66,8 @@ class Process:
         self.set_timer()
 
     def now(self) -> float:
-        """Return what this machine's clock says."""
-        return self.world.now + self.machine.clock_error
+        """Return the time that this process goes by."""
+        return self.clock.now()
 
     def later(self, seconds: float, action: Callable[[], None]) -> Happening:
         """Have something done by this process: after its thaw, and not after its death."""
@@ -149,6 +151,9 @@ class Process:
     def tick(self) -> None:
         """Something may be due."""
         self.timer = None
+        shift = self.clock.follow()
+        if shift:
+            self.exchange.step(self.now(), ClockSet(shift))
         self.exchange.tick(self.now())
         self.finish_pass()
 

@@ -197,7 +197,6 @@ def clock_is_set(story: Story) -> None:
     """The server's clock is set, forth or back."""
     story.world.note("the clock is set")
     story.account.clocks_were_set = True
-    story.account.note_fault()
     story.machine.clock_error = story.world.seconds(-10, 10)
 
 

@@ -31,6 +31,7 @@ from geartrain.broker.commands import (
     CancelJob,
     CanDo,
     CantDo,
+    ClockSet,
     Coalesced,
     Command,
     Connect,
@@ -469,6 +470,11 @@ class Stage:
         self.questions += [effect for effect in effects if isinstance(effect, AskStore)]
         self.inquiries += [effect for effect in effects if isinstance(effect, AskForResult)]
         return [words_of(effect) for effect in effects]
+
+    def set_clock(self, shift: float) -> None:
+        """Set the clock forth or back."""
+        self.now += shift
+        assert self.step(ClockSet(shift)) == []
 
     def adopt(self, words: list[str]) -> list[str]:
         """Take over a job of another server, with a number of another generation."""

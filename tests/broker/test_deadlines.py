@@ -90,6 +90,22 @@ def test_broker_without_anything_to_wait_for_has_no_deadline(play):
 # Time-outs.
 
 
+@pytest.mark.parametrize("shift", [3600, -500])
+def test_worker_keeps_its_time_when_the_clock_is_set(play, shift):
+    play("3 can_do f timeout=10", "1 submit_job f", "3 can_do g timeout=20", "1 submit_job g")
+    play("3 grab_job", "3 grab_job", "3 work_complete H:t:2 r", "wait 4")
+    play.set_clock(shift)
+    assert play("wait 5.9", "9 status") == ["9 <- status: f 1 1 1 | g 0 0 1"]
+    assert play("wait 0.1", "9 status") == ["9 <- status: f 1 0 1 | g 0 0 1"]
+
+
+@pytest.mark.parametrize("shift", [3600, -500])
+def test_epoch_goes_by_the_clock_as_it_is_set(play, shift):
+    play("3 can_do f", "1 submit_job_epoch f at=4600")
+    play.set_clock(shift)
+    assert play("tick", "3 grab_job") == ["3 <- JOB_ASSIGN H:t:1 f" if shift > 0 else "3 <- NO_JOB"]
+
+
 def test_job_whose_time_is_up_goes_to_another_worker(play):
     play("3 can_do f timeout=10", "4 can_do f", "4 pre_sleep", "1 submit_job f", "3 grab_job")
     play("4 grab_job", "4 pre_sleep")

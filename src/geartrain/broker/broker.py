@@ -22,6 +22,7 @@ from geartrain.broker.commands import (
     Answer,
     CanDo,
     CantDo,
+    ClockSet,
     Command,
     Connect,
     Disconnect,
@@ -252,6 +253,8 @@ class Broker:
             result_found(self, command)
         elif isinstance(command, StoreAnswered):
             store_answered(self, command)
+        elif isinstance(command, ClockSet):
+            self.clock_set(command.shift)
         elif isinstance(command, StopAssigning):
             self.assigning = False
             self.stopping = True
@@ -932,11 +935,15 @@ class Broker:
         while job is not None:
             self.put_back(now, job, True)
             job = self.timetable.take_overdue(now)
-        # An end beyond the patience means that the clock was set back meanwhile.
-        while self.wakes and not now < self.wakes[0][0] <= now + WAKE_PATIENCE:
+        while self.wakes and self.wakes[0][0] <= now:
             _, session, wake_number = self.wakes.popleft()
             if session.wake_number == wake_number and session.woken_for is not None:
                 self.wake_others(now, session.woken_for)
+
+    def clock_set(self, shift: float) -> None:
+        """Let what was to end after a span of time do so by the clock as it was set."""
+        self.timetable.shift_deadlines(shift)
+        self.wakes = deque([(end + shift, session, wake) for end, session, wake in self.wakes])
 
     # Telling sessions.
 

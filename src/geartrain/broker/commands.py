@@ -463,6 +463,19 @@ class Tick(Command):
     __slots__ = ()
 
 
+class ClockSet(Command):
+    """
+    Somebody set the clock, and ``now`` jumps by ``shift`` seconds from here on.
+
+    Moments stay what they are; what a worker has left of its time, too.
+    """
+
+    __slots__ = ("shift",)
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+
+
 class StopAssigning(Command):
     """The server is about to stop: workers get nothing more, and finish what they have."""
 

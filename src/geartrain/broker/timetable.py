@@ -96,6 +96,17 @@ class Timetable:
             ]
             heapify(self.deadlines)
 
+    def shift_deadlines(self, shift: float) -> None:
+        """Move all deadlines by so many seconds."""
+        deadlines: list[tuple[float, int, Job]] = []
+        for deadline, number, job in self.deadlines:
+            if job.state == RUNNING and job.deadline == deadline:
+                deadlines.append((deadline + shift, number, job))
+        for deadline, _, job in deadlines:
+            job.deadline = deadline
+        heapify(deadlines)
+        self.deadlines = deadlines
+
     def take_overdue(self, now: float) -> Job | None:
         """Return a running job whose time is up, the earliest first, or None."""
         while self.deadlines and self.deadlines[0][0] <= now:

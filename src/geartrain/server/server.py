@@ -20,11 +20,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from geartrain import __version__
 from geartrain.broker.broker import Broker
-from geartrain.broker.commands import Restore, StopAssigning
+from geartrain.broker.commands import ClockSet, Restore, StopAssigning
 from geartrain.broker.job import Job
 from geartrain.broker.policy import Policy
 from geartrain.errors import StoreError, StoreUnavailable, UsageError
 from geartrain.server.asker import Asker
+from geartrain.server.clock import SteadyClock
 from geartrain.server.committer import Committer
 from geartrain.server.connection import Connection, PacketConnection
 from geartrain.server.exchange import KEEP_RUNNING, STOP_GRACEFULLY, Exchange
@@ -85,7 +86,7 @@ class JobServer:
         store: The queue store, not yet open.
         handle_prefix: Start of handles, as ``new_handle_prefix`` returns it; never used before.
         verbosity: What the text command ``verbose`` answers.
-        clock: Returns seconds since 1970.
+        clock: The time to go by.
         policies: Configured policies of functions, in the order in which patterns are tried.
 
     """
@@ -96,13 +97,14 @@ class JobServer:
         store: QueueStore,
         handle_prefix: bytes | None = None,
         verbosity: str = "INFO",
-        clock: Callable[[], float] = time.time,
+        clock: SteadyClock | None = None,
         policies: Sequence[Policy] = (),
     ) -> None:
         self.settings = settings
         self.store = store
         self.verbosity = verbosity
-        self.clock = clock
+        self.steady_clock = clock or SteadyClock()
+        self.clock = self.steady_clock.now
         self.policies = list(policies)
         self.handle_prefix = handle_prefix or new_handle_prefix(settings.handle_prefix)
         self.connections: dict[int, Connection] = {}
@@ -440,6 +442,10 @@ class JobServer:
     def tick(self) -> None:
         """Something may be due."""
         self.timer = None
+        shift = self.steady_clock.follow()
+        if shift:
+            logger.warning("the system's clock was set by %+.1f s", shift)
+            self.exchange.step(self.clock(), ClockSet(shift))
         self.exchange.tick(self.clock())
         self.finish_pass()
 
