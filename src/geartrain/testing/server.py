@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
+from geartrain.server.clock import SteadyClock
 from geartrain.server.server import JobServer
 from geartrain.server.settings import Settings
 from geartrain.store.memory import MemoryStore
@@ -29,7 +29,7 @@ class TestServer:
             app.servers = server.address
 
     Args:
-        clock: Tells it the time; a `FakeClock` to let delays pass at once.
+        clock: Tells it the time, so that delays pass at once; None lets time pass by itself.
         settings: Any settings of a server.
 
     """
@@ -37,10 +37,12 @@ class TestServer:
     # Not a test, whatever pytest makes of its name.
     __test__ = False
 
-    def __init__(self, clock: Callable[[], float] = time.time, **settings: Any) -> None:
+    def __init__(self, clock: FakeClock | None = None, **settings: Any) -> None:
         chosen = {"listen": ["127.0.0.1:0"], "store": "memory:", "grace": 0.0, **settings}
         self.clock = clock
-        self.server = JobServer(Settings(**chosen), MemoryStore(), clock=clock)
+        # Spans of time pass with this clock as well, such as what a worker has to do a job.
+        steady = None if clock is None else SteadyClock(clock, clock)
+        self.server = JobServer(Settings(**chosen), MemoryStore(), clock=steady)
         self._thread = threading.Thread(target=self._run, name="geartrain-server", daemon=True)
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -78,7 +80,7 @@ class TestServer:
             TypeError: It has no clock that can be turned.
 
         """
-        if not isinstance(self.clock, FakeClock):
+        if self.clock is None:
             raise TypeError("time passes by itself here; use TestServer(clock=FakeClock())")
         self.clock.advance(seconds)
         self.call(self.server.tick)
