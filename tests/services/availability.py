@@ -107,6 +107,11 @@ SERVICES = {
     ),
     "redis": Service("apt install redis-server", program("redis-server")),
     "memcached": Service("apt install memcached", program("memcached")),
+    # The wheel carries pyright itself and only needs a node to run it.
+    "pyright": Service(
+        "apt install nodejs, make .venv/.developer",
+        both(program("node"), lambda: find_spec("pyright") is not None),
+    ),
     "strace": Service("apt install strace", program("strace")),
 }
 

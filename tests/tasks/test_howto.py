@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,3 +39,16 @@ def test_the_dialogues_of_the_page_are_true(
         sys.modules.pop("shop")
         assert result.failed == 0, "".join(said)
         assert result.attempted >= 12
+
+
+def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(blocks("python")[0])
+    tests = "from shop import *\nfrom geartrain.testing import drain\n"
+    (tmp_path / "test_shop.py").write_text(tests + "\n".join(blocks("python")[-2:]))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "geartrain.testing.fixtures"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert "3 passed" in done.stdout, done.stdout + done.stderr

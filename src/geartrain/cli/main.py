@@ -15,6 +15,8 @@ import typer
 
 from geartrain import __version__
 from geartrain.cli import ctl, importing, up
+from geartrain.cli.dev import dev
+from geartrain.cli.submit import submit
 from geartrain.cli.worker import worker
 from geartrain.errors import GeartrainError
 
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 
 app.command()(worker)
+app.command()(submit)
+app.command()(dev)
 
 # Exit codes, as in docs/reference/cli.md.
 _USAGE = 2

@@ -148,6 +148,8 @@ class App:
         self.middlewares: list[Middleware] = []
         self.startup_hooks: list[Callable[[], Any]] = []
         self.shutdown_hooks: list[Callable[[], Any]] = []
+        # What delays are counted from where it was replaced, as tests do; else the client's own.
+        self.clock: Callable[[], float] | None = None
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = (

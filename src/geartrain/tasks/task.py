@@ -307,14 +307,17 @@ class RemoteTask(Generic[P, R]):
         workload = self.arguments.encode(self.codec, args, kwargs, following or ())
         if not background and (options.delay is not None or options.at is not None):
             raise UsageError(f"{self.name!r} at a time runs in the background: use delay()")
+        delay, at = options.delay, options.at
+        if delay is not None and at is None and self.app.clock is not None:
+            at, delay = self.app.clock() + delay, None
         return Submission(
             self.name,
             workload,
             unique=self._unique(workload, args, kwargs),
             priority=options.priority,
             background=background,
-            delay=options.delay,
-            at=options.at,
+            delay=delay,
+            at=at,
         )
 
     def _submission(self, call: Call) -> Submission:

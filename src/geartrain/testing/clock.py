@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -11,13 +12,13 @@ class FakeClock:
     Seconds since 1970 that pass only when told to.
 
     Args:
-        now: Where it starts; the present by default.
+        now: Where it starts; by default the present, in whole seconds, as delays are.
 
     """
 
     def __init__(self, now: float | None = None) -> None:
         self._lock = threading.Lock()
-        self._now = time.time() if now is None else now
+        self._now = math.ceil(time.time()) if now is None else now
 
     def __call__(self) -> float:
         """Return the time."""

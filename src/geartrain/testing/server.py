@@ -7,13 +7,16 @@ import contextlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from geartrain.server.clock import SteadyClock
 from geartrain.server.server import JobServer
 from geartrain.server.settings import Settings
 from geartrain.store.memory import MemoryStore
 from geartrain.testing.clock import FakeClock
+
+if TYPE_CHECKING:
+    from geartrain.tasks.app import App
 
 # Seconds that the server gets to start, to answer and to stop.
 _PATIENCE: Final = 10.0
@@ -26,7 +29,7 @@ class TestServer:
     ::
 
         with TestServer() as server:
-            app.servers = server.address
+            server.connect(app)
 
     Args:
         clock: Tells it the time, so that delays pass at once; None lets time pass by itself.
@@ -58,7 +61,6 @@ class TestServer:
         """Start it, and return once it accepts connections."""
         self.server.bind()
         self.server.open()
-        # Kept, because the listeners are gone when it stops.
         self._thread.start()
         if not self._ready.wait(_PATIENCE) or self._failure is not None:
             raise RuntimeError("the job server did not start") from self._failure
@@ -71,6 +73,11 @@ class TestServer:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.server.stop, 0.0)
         self._thread.join(_PATIENCE)
+
+    def connect(self, app: App) -> None:
+        """Have an app use this server, and count delays by its clock."""
+        app.servers = self.address
+        app.clock = self.clock if isinstance(self.clock, FakeClock) else None
 
     def advance(self, seconds: float) -> None:
         """
