@@ -16,7 +16,6 @@ Fixtures for pytest, found by it where the package is installed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -48,7 +47,7 @@ def geartrain_server(request: pytest.FixtureRequest) -> Iterator[TestServer]:
     from geartrain.testing.server import TestServer
 
     turned = "geartrain_clock" in request.fixturenames
-    clock = request.getfixturevalue("geartrain_clock") if turned else time.time
+    clock = request.getfixturevalue("geartrain_clock") if turned else None
     with TestServer(clock=clock) as server:
         yield server
 

@@ -77,7 +77,7 @@ class TestServer:
     def connect(self, app: App) -> None:
         """Have an app use this server, and count delays by its clock."""
         app.servers = self.address
-        app.clock = self.clock if isinstance(self.clock, FakeClock) else None
+        app.clock = self.clock
 
     def advance(self, seconds: float) -> None:
         """
