@@ -32,21 +32,16 @@ from geartrain.broker.commands import (
     CanDo,
     CantDo,
     ClockSet,
-    Coalesced,
     Command,
     Connect,
     CreateFunction,
     DeclarePolicy,
     Disconnect,
-    DoubtLease,
     DropFunction,
     Echo,
-    Forgotten,
     GetStatus,
     GetStatusUnique,
     GrabJob,
-    JoinStore,
-    LoseLease,
     Persisted,
     PersistFailed,
     PreSleep,
@@ -63,12 +58,10 @@ from geartrain.broker.commands import (
     SetMaxQueue,
     ShowDeadLetters,
     ShowJob,
-    StatusFound,
     StopAssigning,
     StoreAnswered,
     SubmitJob,
     Tick,
-    TrustLease,
     WantExceptions,
     WantLocal,
     WorkComplete,
@@ -117,6 +110,15 @@ from geartrain.broker.effects import (
 )
 from geartrain.broker.job import HIGH, LOW, NORMAL, STATE_NAMES, Job
 from geartrain.broker.policy import Policy
+from geartrain.broker.shared_commands import (
+    Coalesced,
+    DoubtLease,
+    Forgotten,
+    JoinStore,
+    LoseLease,
+    StatusFound,
+    TrustLease,
+)
 from geartrain.server.policies import policy_of
 
 # Priority and whether it is a background job.

@@ -13,7 +13,7 @@ from geartrain.broker.commands import (
     SessionCommand,
     SubmitJob,
 )
-from geartrain.broker.job import NORMAL, Job
+from geartrain.broker.job import NORMAL, STATE_NAMES, Job
 
 
 def test_client_hears_the_handle_of_its_job(play):
@@ -40,10 +40,10 @@ def test_job_keeps_what_was_submitted(play):
     assert (job.priority, job.epoch, job.submitted, job.attempts) == (NORMAL, 0, 1000.0, 0)
 
 
-@pytest.mark.parametrize("state", ["storing", "waiting", "delayed", "running", "ended"])
+@pytest.mark.parametrize("state", STATE_NAMES)
 def test_job_shows_its_handle_function_and_state(state):
     job = Job(1, b"H:t:1", b"f", b"", b"", NORMAL, 0, b"", 0.0, 0)
-    job.state = ["storing", "waiting", "delayed", "running", "ended"].index(state)
+    job.state = STATE_NAMES.index(state)
     assert repr(job) == f"<Job b'H:t:1' b'f' {state}>"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from geartrain import errors
-from geartrain.broker import commands, effects
+from geartrain.broker import commands, effects, shared_commands
 from geartrain.server.settings import Settings
 from geartrain.wire.packet import ARGUMENTS, NAMES
 
@@ -56,7 +56,11 @@ def test_every_packet_is_documented_with_its_arguments(number: int) -> None:
 
 @pytest.mark.parametrize(
     "found",
-    classes_of(effects, effects.Effect) + classes_of(commands, commands.Command),
+    [
+        *classes_of(effects, effects.Effect),
+        *classes_of(commands, commands.Command),
+        *classes_of(shared_commands, commands.Command),
+    ],
     ids=lambda found: found.__name__,
 )
 def test_every_effect_and_command_is_documented(found: type) -> None:

@@ -55,6 +55,9 @@ def test_every_setting_can_be_set(path: Path) -> None:
         output_limit=65536,
         grace=0.0,
         allow_shutdown=False,
+        name="one",
+        advertise="one.example.org:4730",
+        lease=1.0,
     )
     for field in fields(Settings):
         assert getattr(wanted, field.name) != getattr(Settings(), field.name), field.name

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from geartrain.errors import UsageError
-from geartrain.server.server import GENERATION_SHIFT, new_handle_prefix
+from geartrain.server.naming import new_handle_prefix
+from geartrain.server.server import GENERATION_SHIFT
 from tests.server.peer import SUBMIT_JOB_BG
 from tests.server.servers import ThreadServer
 from tests.server.stores import ToldStore

@@ -17,17 +17,20 @@ from geartrain.broker.commands import (
     DropFunction,
     ReportFunctions,
     ReportJobs,
+    ReportServers,
     ReportWorkers,
     SessionCommand,
     SetMaxQueue,
 )
 from geartrain.broker.effects import (
     AdminResult,
+    AskOthers,
     Forget,
     FunctionsReport,
     JobsReport,
     OptionResult,
     SendFail,
+    ServersReport,
     WorkersReport,
 )
 from geartrain.broker.inquiring import FAILED, ask_store, conclude
@@ -85,6 +88,10 @@ def administer(broker: Broker, session: Session, command: SessionCommand) -> Non
         function.limits = command.limits
         function.kept = True
         broker.tell(session, AdminResult(session.number, DONE))
+    elif isinstance(command, ReportServers):
+        servers = ServersReport(session.number)
+        broker.hold(session, servers)
+        broker.effects.append(AskOthers(servers))
     elif isinstance(command, DeclarePolicy):
         declare(broker, session, command)
     elif not ask_store(broker, session, command) and not isinstance(command, Connect):

@@ -132,6 +132,7 @@ class Broker:
     __slots__ = (
         "agenda",
         "assigning",
+        "burying",
         "durable",
         "effects",
         "endings",
@@ -214,6 +215,8 @@ class Broker:
         self.in_doubt = False
         self.own_handles = handle_prefix + b":"
         self.endings: dict[int, shared_rules.Ending] = {}
+        # Of these, jobs that become dead letters and are about to end.
+        self.burying: dict[int, bool] = {}
 
     # The two doors.
 
@@ -565,11 +568,17 @@ class Broker:
         if job.unstored is None:
             job.workload = b""
 
+    def ends_later(self, job: Job) -> bool:
+        """Return whether nobody may hear of a job's end before the store has removed it."""
+        if not self.shared or not job.unique:
+            return False
+        return job.obligation or job.number in self.burying
+
     def fail(self, job: Job) -> None:
         """End a job and tell its listeners so."""
         if job.line is not None and (self.inquiries or job.line.policing is not None):
             conclude(self, job, FAILED, b"")
-        if self.shared and job.unique and job.obligation:
+        if self.shared and self.ends_later(job):
             shared_rules.end_later(self, job, shared_rules.FAILED, b"")
             return
         listeners = job.listeners
@@ -846,7 +855,7 @@ class Broker:
         function = self.release_worker(job)
         if function.policing is not None or self.inquiries:
             conclude(self, job, COMPLETED, command.workload)
-        if self.shared and job.unique and job.obligation:
+        if self.shared and self.ends_later(job):
             shared_rules.end_later(self, job, shared_rules.COMPLETED, command.workload)
             return
         listeners = job.listeners
@@ -886,7 +895,7 @@ class Broker:
             return
         if function.policing is not None or self.inquiries:
             conclude(self, job, EXCEPTED, command.workload)
-        if self.shared and job.unique and job.obligation:
+        if self.shared and self.ends_later(job):
             shared_rules.end_later(self, job, shared_rules.EXCEPTED, command.workload)
             return
         listeners = job.listeners

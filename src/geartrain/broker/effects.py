@@ -459,18 +459,38 @@ class JobsReport(SessionEffect):
 # Where several servers share the store.
 
 
-class AskOthers(Effect):
+class ServersReport(Awaited):
     """
-    Ask the other servers for a job that is not here, then step ``StatusFound``.
+    Answer to ``ReportServers``.
 
     Attributes:
-        answer: What the session gets when they have answered.
+        rows: Of each server its name, its address, what the store calls it, whether it is this
+            one, for how many seconds its lease lasts, and how many jobs it holds.
+
+    """
+
+    __slots__ = ("rows",)
+
+    def __init__(self, session: int) -> None:
+        self.session = session
+        self.waits = True
+        self.refusal = b""
+        self.rows: list[tuple[str, str, int, bool, float, int]] = []
+
+
+class AskOthers(Effect):
+    """
+    Ask the other servers for what is not known here, then step what they say.
+
+    Attributes:
+        answer: What the session gets when they have answered: after ``StatusFound`` the status
+            of a job, after ``ServersFound`` who they are.
 
     """
 
     __slots__ = ("answer",)
 
-    def __init__(self, answer: StatusResult) -> None:
+    def __init__(self, answer: Awaited) -> None:
         self.answer = answer
 
 

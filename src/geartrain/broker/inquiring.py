@@ -56,6 +56,7 @@ __all__ = [
     "leave_inquiry",
     "result_found",
     "store_answered",
+    "tell_inquirers",
 ]
 
 # Outcomes of a job, numbered as the store has them.
@@ -94,6 +95,12 @@ def conclude(broker: Broker, job: Job, outcome: int, data: bytes) -> None:
         broker.effects.append(
             KeepResult(job.handle, job.number, function.name, kept, rest, now, expires)
         )
+    if not broker.ends_later(job):
+        tell_inquirers(broker, job, outcome, data)
+
+
+def tell_inquirers(broker: Broker, job: Job, outcome: int, data: bytes) -> None:
+    """Tell who inquired how a job ended."""
     inquiries = broker.inquiries.pop(job.handle, None)
     if inquiries is not None:
         for inquiry in list(inquiries):

@@ -22,11 +22,12 @@ STORING: Final = 0  # not on disk yet, so nobody may run it
 WAITING: Final = 1  # in a waiting line
 DELAYED: Final = 2  # its epoch has not come
 RUNNING: Final = 3  # assigned to a worker
-ENDED: Final = 4  # completed, failed, cancelled or given up
-ENDING: Final = 5  # ended here, but a store that is shared has not removed it yet
-HELD: Final = 6  # its policy lets it stand in no line for now
+HELD: Final = 4  # its policy lets it stand in no line for now
+# From here on it is over.
+ENDED: Final = 5  # completed, failed, cancelled or given up
+ENDING: Final = 6  # ended here, but a store that is shared has not removed it yet
 
-STATE_NAMES: Final = ("storing", "waiting", "delayed", "running", "ended", "ending", "held")
+STATE_NAMES: Final = ("storing", "waiting", "delayed", "running", "held", "ended", "ending")
 
 
 # Acyclic: the garbage collector does not look at it. Jobs are held by books that strike them out

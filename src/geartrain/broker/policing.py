@@ -169,7 +169,7 @@ class Agenda:
             heappop(self.openings)
         while self.expiries:
             moment, _, job = self.expiries[0]
-            if job.state not in (ENDED, RUNNING):
+            if job.state < ENDED and job.state != RUNNING:
                 return moment if due < 0 or moment < due else due
             heappop(self.expiries)
         return due
@@ -181,8 +181,8 @@ class Agenda:
 
     def expire_later(self, moment: float, job: Job) -> None:
         """Have a job looked at when it has waited long enough."""
-        if len(self.expiries) > _SWEEP_FROM and self.expiries[0][2].state == ENDED:
-            kept = [entry for entry in self.expiries if entry[2].state != ENDED]
+        if len(self.expiries) > _SWEEP_FROM and self.expiries[0][2].state >= ENDED:
+            kept = [entry for entry in self.expiries if entry[2].state < ENDED]
             kept.sort()
             self.expiries = kept
         heappush(self.expiries, (moment, job.number, job))
@@ -206,7 +206,7 @@ class Agenda:
         """Return a job that has waited long enough, the earliest first, or None."""
         while self.expiries and self.expiries[0][0] <= now:
             _, _, job = heappop(self.expiries)
-            if job.state not in (ENDED, RUNNING):
+            if job.state < ENDED and job.state != RUNNING:
                 return job
         return None
 

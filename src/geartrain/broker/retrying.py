@@ -200,6 +200,8 @@ def bury(broker: Broker, job: Job, why: bytes) -> None:
         job.attempts,
     )
     broker.effects.append(Bury(letter, why, broker.now))
+    if broker.ends_later(job):
+        broker.burying[job.number] = True
     # The store forgets the job with the same commit that keeps the letter.
     job.obligation = False
 

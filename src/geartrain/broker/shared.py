@@ -15,36 +15,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from geartrain.broker.commands import (
-    Coalesced,
-    Command,
-    DoubtLease,
-    Forgotten,
-    JoinStore,
-    LoseLease,
-    StatusFound,
-    TrustLease,
-)
+from geartrain.broker.commands import Command
 from geartrain.broker.effects import (
     AdminResult,
     AskOthers,
+    Awaited,
     CutOff,
     SendComplete,
     SendException,
     SendFail,
     StatusResult,
 )
+from geartrain.broker.inquiring import COMPLETED, EXCEPTED, FAILED, tell_inquirers
 from geartrain.broker.job import ENDED, ENDING, RUNNING, STORING, WAITING, Job
+from geartrain.broker.shared_commands import (
+    Coalesced,
+    DoubtLease,
+    Forgotten,
+    JoinStore,
+    LoseLease,
+    ServersFound,
+    StatusFound,
+    TrustLease,
+)
 
 if TYPE_CHECKING:
     from geartrain.broker.broker import Broker
     from geartrain.broker.function import Function, WaitingLine
     from geartrain.broker.session import Ability, Session
-
-# How a job ended, for those who hear of it later.
-COMPLETED: Final = 0
-FAILED: Final = 1
-EXCEPTED: Final = 2
 
 # Jobs of a line that are looked at for one the store does not keep, while the lease is in doubt.
 MAX_LOOKED_AT: Final = 1000
@@ -79,6 +77,9 @@ def obey(broker: Broker, now: float, command: Command) -> None:
         coalesced(broker, now, command.job, command.handle)
     elif isinstance(command, StatusFound):
         status_found(broker, command)
+    elif isinstance(command, ServersFound):
+        command.answer.rows = command.rows
+        answered(broker, command.answer, command.refusal)
     elif isinstance(command, DoubtLease):
         doubt(broker)
     elif isinstance(command, TrustLease):
@@ -97,6 +98,7 @@ def obey(broker: Broker, now: float, command: Command) -> None:
 def end_later(broker: Broker, job: Job, outcome: int, workload: bytes) -> None:
     """Let a job end with its removal from the store; its key is free here from now on."""
     broker.end(job)
+    broker.burying.pop(job.number, False)
     job.state = ENDING
     broker.jobs[job.handle] = job
     broker.endings[job.number] = Ending(job, outcome, workload)
@@ -115,6 +117,7 @@ def forgotten(broker: Broker, numbers: list[int]) -> None:
             for listener in job.listeners:
                 tell_end(broker, listener, ending)
             broker.stop_listening(job)
+        tell_inquirers(broker, job, ending.outcome, ending.workload)
         for answer in ending.answers:
             answer.waits = False
             broker.release(answer.session)
@@ -236,6 +239,8 @@ def find_listened(broker: Broker, session: Session) -> Ability | None:
         return None
     for ability in session.order:
         for line in ability.function.lines:
+            if ability.function.closed:
+                break
             if line.count and first_listened(line) is not None:
                 return ability
     return None
@@ -250,7 +255,7 @@ def take_listened(broker: Broker, session: Session, ability: Ability) -> Job:
         if job is not None:
             line.take(job)
             if line.count == 0:
-                del broker.ready[priority][function.name]
+                broker.ready[priority].pop(function.name, None)
             function.running += 1
             if broker.round_robin and len(session.order) > 1:
                 session.serve_last(ability)
@@ -278,7 +283,7 @@ def lose(broker: Broker, now: float) -> None:
     """Drop what the store keeps, which is another server's now, and cut off who is concerned."""
     concerned: dict[int, bool] = {}
     for job in list(broker.jobs.values()):
-        if job.obligation or job.unstored is not None:
+        if job.obligation or job.unstored is not None or job.state == ENDING:
             drop(broker, job, concerned)
     for ending in broker.endings.values():
         for answer in ending.answers:
@@ -306,6 +311,9 @@ def drop(broker: Broker, job: Job, concerned: dict[int, bool]) -> None:
         for listener in job.listeners:
             concerned[listener.number] = True
         broker.stop_listening(job)
+    for inquiry in broker.inquiries.pop(job.handle, {}):
+        for listener in inquiry.listeners or ():
+            concerned[listener.number] = True
     # Its row is not ours to remove.
     job.obligation = False
     if job.state == ENDING:
@@ -358,7 +366,12 @@ def status_found(broker: Broker, found: StatusFound) -> None:
     answer.numerator = found.numerator
     answer.denominator = found.denominator
     answer.listeners = found.listeners
-    answer.refusal = found.refusal
+    answered(broker, answer, found.refusal)
+
+
+def answered(broker: Broker, answer: Awaited, refusal: bytes) -> None:
+    """Let an answer go, or say why there is none."""
+    answer.refusal = refusal
     answer.waits = False
     broker.release(answer.session)
 

@@ -177,7 +177,7 @@ def take_over(options: Options, settings: Settings) -> None:
     found = source_of(options)
     if found is None:
         return
-    from geartrain.server.server import new_handle_prefix
+    from geartrain.server.naming import new_handle_prefix
     from geartrain.store.gearmand_source import open_source
     from geartrain.store.importing import import_and_put_away
     from geartrain.store.url import open_store

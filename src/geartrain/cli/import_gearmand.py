@@ -49,7 +49,7 @@ def import_gearmand(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """Take over the jobs that a gearmand left in its queue, each of them once."""
-    from geartrain.server.server import new_handle_prefix
+    from geartrain.server.naming import new_handle_prefix
     from geartrain.store.gearmand_source import open_source
     from geartrain.store.importing import Report, import_jobs, look_through
     from geartrain.store.url import open_store

@@ -34,6 +34,10 @@ class Commits:
 
     Each `start` that returns a batch is followed by one `succeeded` or `failed`.
 
+    Args:
+        removes_first: The store removes jobs before it adds others, as one that several
+            servers share does; others add first.
+
     Attributes:
         stalled: A commit has taken too long, so its jobs were given up; what is put now
             would wait as well, and should be refused instead.
@@ -48,12 +52,14 @@ class Commits:
         "is_under_way",
         "owed",
         "owed_removals",
+        "removes_first",
         "removing",
         "stalled",
         "under_way",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, removes_first: bool = False) -> None:
+        self.removes_first = removes_first
         # What goes into the next commits; the jobs it adds perhaps into several.
         self.coming = Batch()
         # Jobs of the commit under way, and when it began, in effect.
@@ -112,6 +118,9 @@ class Commits:
             kept = {job.number for job in adds}
             self.owed_removals = [number for number in self.owed_removals if number not in kept]
         dones = self.owed_removals + owed.dones
+        if self.removes_first:
+            # What is to be removed before it is added would stay.
+            adds = [job for job in adds if not is_over(job)]
         return Batch(adds, owed.updates, dones, owed.dead, owed.results)
 
     def take_adds(self, now: float) -> list[Job]:
@@ -176,7 +185,7 @@ class Commits:
 
 def is_over(job: Job) -> bool:
     """Return whether nobody needs the store to keep a job any more."""
-    return job.state == ENDED or not job.obligation
+    return job.state >= ENDED or not job.obligation
 
 
 __all__ = ["Commits"]

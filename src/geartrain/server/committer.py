@@ -59,10 +59,10 @@ class Question:
         except Exception as error:
             self.answer.set_exception(error)
 
-    def refuse(self) -> None:
+    def refuse(self, reason: str) -> None:
         """Say that there will be no answer."""
         if self.answer.set_running_or_notify_cancel():
-            self.answer.set_exception(StoreUnavailable("the server stops"))
+            self.answer.set_exception(StoreUnavailable(reason))
 
 
 class Committer:
@@ -118,7 +118,7 @@ class Committer:
         asked = Question(question)
         with self.changed:
             if self.closing:
-                asked.refuse()
+                asked.refuse("the server stops")
             else:
                 self.questions.append(asked)
                 self.changed.notify()
@@ -147,13 +147,17 @@ class Committer:
     def run(self) -> None:
         """Commit while there is something to commit."""
         while self.wait():
-            with self.changed:
-                questions, self.questions = self.questions, []
-                batch = self.commits.start(time.monotonic())
-            if batch is not None:
-                self.commit(batch)
-            for question in questions:
-                question.put(self.store)
+            self.work()
+
+    def work(self) -> None:
+        """Commit what has come in, and put the questions that have."""
+        with self.changed:
+            questions, self.questions = self.questions, []
+            batch = self.commits.start(time.monotonic())
+        if batch is not None:
+            self.commit(batch)
+        for question in questions:
+            question.put(self.store)
 
     def wait(self) -> bool:
         """Wait for something to commit; False when there is nothing more to come."""
@@ -172,7 +176,7 @@ class Committer:
         coalesced: Sequence[Coalesced] = ()
         error: StoreError | None = None
         try:
-            coalesced = self.store.commit(batch)
+            coalesced = self.hand_over(batch)
         except StoreError as raised:
             error = raised
         except Exception as raised:
@@ -183,6 +187,20 @@ class Committer:
         self.log_change(error)
         with self.changed:
             jobs = self.commits.succeeded() if error is None else self.commits.failed()
+        self.tell(batch, jobs, error, coalesced)
+
+    def hand_over(self, batch: Batch) -> Sequence[Coalesced]:
+        """Have a batch stored."""
+        return self.store.commit(batch)
+
+    def tell(
+        self,
+        batch: Batch,
+        jobs: list[Job],
+        error: StoreError | None,
+        coalesced: Sequence[Coalesced],
+    ) -> None:
+        """Tell what became of the jobs of a batch that somebody waits for."""
         if jobs:
             self.answer(jobs, error, coalesced)
 

@@ -31,6 +31,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "stalled_timeout": _PATIENCE,
     "output_limit": (1024, 2**40),
     "grace": (0, 86_400),
+    "lease": (0.3, 3600),
 }
 
 

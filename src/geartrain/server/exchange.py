@@ -27,6 +27,7 @@ from geartrain.broker.effects import (
     AskForResult,
     AskOthers,
     AskStore,
+    Awaited,
     Bury,
     CutOff,
     Effect,
@@ -39,8 +40,8 @@ from geartrain.broker.effects import (
     KeepResult,
     Persist,
     SendReport,
+    ServersReport,
     SessionEffect,
-    StatusResult,
     StoreReply,
     WorkersReport,
 )
@@ -54,6 +55,7 @@ from geartrain.server.text_commands import (
     job_facts,
     job_lines,
     outcome_line,
+    server_lines,
     worker_line,
 )
 from geartrain.store.batch import Batch, DeadLetter, Result
@@ -249,7 +251,7 @@ class Exchange:
         self.batch = Batch()
         self.given_up: list[Job] = []
         self.requested = KEEP_RUNNING
-        self.asked: list[StatusResult] = []
+        self.asked: list[Awaited] = []
         self.buried: list[DeadLetter] = []
         self.store_questions: list[AskStore] = []
         self.result_questions: list[AskForResult] = []
@@ -444,6 +446,12 @@ class Exchange:
 
     # A store that several servers share.
 
+    def take_asked(self) -> list[Awaited]:
+        """Return the answers that other servers are to be asked for now."""
+        asked = self.asked
+        self.asked = []
+        return asked
+
     def take_parked(self) -> None:
         """Let peers go on that were kept waiting because the lease was in doubt."""
         parked = self.parked
@@ -489,6 +497,9 @@ class Exchange:
         elif isinstance(report, JobsReport):
             outbox.write(job_lines(report.jobs[start:stop], report.unique))
             is_over = stop >= len(report.jobs)
+        elif isinstance(report, ServersReport):
+            outbox.write(server_lines(report.rows[start:stop]))
+            is_over = stop >= len(report.rows)
         else:
             raise AssertionError(f"nobody can write {report!r}")
         if is_over:

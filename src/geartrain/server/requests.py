@@ -24,6 +24,7 @@ from geartrain.broker.commands import (
     SetClientId,
     SubmitJob,
     WantExceptions,
+    WantLocal,
     WorkComplete,
     WorkData,
     WorkException,
@@ -222,15 +223,18 @@ def is_progress(digits: bytes) -> bool:
 
 
 def option(session: int, name: bytes) -> SessionCommand:
-    """OPTION_REQ: ``exceptions``, which can't be unset, and our ``policy:`` with what it is."""
+    """OPTION_REQ: ``exceptions``; of ours ``policy:`` with what it is; ``local`` among servers."""
     if name.startswith(_POLICY):
         try:
             policy = declared_policy(name[len(_POLICY) :].rstrip(b"\0"))
         except UsageError as problem:
             return error(session, b"INVALID_POLICY", str(problem).encode("utf-8", "replace"))
         return DeclarePolicy(session, name, policy)
-    if name.split(b"\0", 1)[0].lower() == b"exceptions":
+    wanted = name.split(b"\0", 1)[0].lower()
+    if wanted == b"exceptions":
         return WantExceptions(session, name)
+    if wanted == b"local":
+        return WantLocal(session, name)
     return error(session, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 
 

@@ -11,21 +11,21 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import socket
-import string
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from geartrain import __version__
 from geartrain.broker.broker import Broker
 from geartrain.broker.commands import ClockSet, Restore, StopAssigning
+from geartrain.broker.effects import ServersReport
 from geartrain.broker.job import Job
 from geartrain.broker.policy import Policy
+from geartrain.broker.shared_commands import ServersFound
 from geartrain.errors import StoreError, StoreUnavailable, UsageError
 from geartrain.server.asker import Asker
 from geartrain.server.clock import SteadyClock
+from geartrain.server.cluster import Cluster, shared_store
 from geartrain.server.committer import Committer
 from geartrain.server.connection import Connection, PacketConnection
 from geartrain.server.exchange import KEEP_RUNNING, STOP_GRACEFULLY, Exchange
@@ -38,8 +38,14 @@ from geartrain.server.listener import (
     open_listeners,
 )
 from geartrain.server.memory import give_back
+from geartrain.server.naming import (
+    advertised_address,
+    name_among_others,
+    new_handle_prefix,
+)
 from geartrain.server.peer_log import PeerLog
 from geartrain.server.settings import Settings
+from geartrain.server.status import own_row
 from geartrain.server.text_commands import TextCommands
 from geartrain.store.batch import Coalesced
 from geartrain.store.queue_store import Damaged, QueueStore
@@ -70,11 +76,8 @@ LAST_WRITES = 0.8
 # How long a thread may run before another gets its turn. Python's default of 5 ms lets the
 # writer thread and the event loop wait for each other.
 SWITCH_INTERVAL = 0.0005
-# What leaves a handle room for the count behind it: 63 bytes in all.
-MAX_HANDLE_PREFIX = 30
 
 _STORE_HANGS = StoreUnavailable("it does not answer in time")
-_DIGITS = string.digits + string.ascii_lowercase
 
 
 class JobServer:
@@ -120,6 +123,9 @@ class JobServer:
         self.timer_due = 0.0
         self.committer: Committer | None = None
         self.asker = Asker(self)
+        shared = shared_store(store)
+        # Its part among the servers of the store, where there are others.
+        self.cluster = None if shared is None else Cluster(self, shared)
         # Runs while submissions wait for the store.
         self.patience: asyncio.TimerHandle | None = None
         # Asked to end once no worker has a job, or once no job is left at all.
@@ -149,17 +155,18 @@ class JobServer:
 
     def open(self) -> None:
         """Open the store and take over the jobs it holds; raises StoreError and UsageError."""
-        generation = self.store.open()
+        generation = self.store.open() if self.cluster is None else self.cluster.open()
         self.exchange = Exchange(
             Broker(
                 self.handle_prefix,
-                first_number=(generation << GENERATION_SHIFT) + 1,
+                first_number=self.first_number(generation),
                 durable=self.store.durable,
                 job_retries=self.settings.job_retries,
                 per_function=self.settings.compat == "1.1",
                 round_robin=self.settings.compat != "1.1" or self.settings.round_robin,
                 exceptions=self.settings.exceptions,
                 policies=self.policies,
+                shared=self.cluster is not None,
             ),
             TextCommands(__version__.encode(), os.getpid(), self.verbosity.encode()),
             self.settings.max_packet,
@@ -204,7 +211,11 @@ class JobServer:
             self.store.close()
             raise
         if self.store.durable:
-            self.committer = Committer(self.store, self.store_answered_from_thread)
+            answer = self.store_answered_from_thread
+            if self.cluster is None:
+                self.committer = Committer(self.store, answer)
+            else:
+                self.committer = self.cluster.start(answer)
             self.committer.start()
         self.asker.forget_results()
         self.schedule_pass()
@@ -282,6 +293,8 @@ class JobServer:
             # What the last commit confirmed has to reach the clients.
             await asyncio.sleep(0)
             self.finish_pass()
+        if self.cluster is not None:
+            self.cluster.close()
         await self.close_connections()
         if closed:
             # Else the thread still is in the middle of it, and ends with the process.
@@ -297,6 +310,23 @@ class JobServer:
                 await asyncio.wait_for(self.all_left.wait(), LAST_WRITES)
         for connection in list(self.connections.values()):
             connection.transport.abort()
+
+    def first_number(self, generation: int) -> int:
+        """Return the number of the first job of a generation of the store."""
+        return (generation << GENERATION_SHIFT) + 1
+
+    def next_handle_prefix(self) -> bytes:
+        """Return a start of handles that nobody has used."""
+        self.handle_prefix = new_handle_prefix(self.settings.handle_prefix)
+        return self.handle_prefix
+
+    def name(self) -> str:
+        """Return what this server is called among others."""
+        return name_among_others(self.settings)
+
+    def advertised(self) -> str:
+        """Return where others reach this server."""
+        return advertised_address(self.settings)
 
     def addresses(self) -> list[str]:
         """Return the addresses that are listened on, as a person writes them."""
@@ -402,10 +432,14 @@ class JobServer:
         self.pass_scheduled = False
         exchange = self.exchange
         connections = self.connections
+        cluster = self.cluster
+        in_doubt = cluster is not None and cluster.look()
         for peer in exchange.take_written():
             connection = connections.get(peer.session)
-            if connection is not None:
+            if connection is not None and not (in_doubt and cluster and cluster.withholds(peer)):
                 connection.flush()
+        if exchange.asked:
+            self.ask_others()
         if exchange.has_store_work():
             if self.committer is not None:
                 self.commit(self.committer)
@@ -486,13 +520,24 @@ class JobServer:
         self, jobs: list[Job], error: StoreError | None, coalesced: Sequence[Coalesced]
     ) -> None:
         """Acknowledge or refuse what the store has answered for."""
-        assert not coalesced, "no store that one server has for itself coalesces"
+        if coalesced and self.cluster is not None:
+            jobs = self.cluster.step_coalesced(jobs, coalesced)
         if error is None:
             self.exchange.persisted(self.clock(), jobs)
         else:
             reason = f"the job could not be stored: {error}".encode()
             self.exchange.persist_failed(self.clock(), jobs, reason)
         self.finish_pass()
+
+    def ask_others(self) -> None:
+        """Have others asked for what is not known here; alone, answer at once."""
+        for answer in self.exchange.take_asked():
+            if self.cluster is not None:
+                self.cluster.status.ask(answer)
+            elif isinstance(answer, ServersReport):
+                found = ServersFound(answer, [own_row(self)])
+                self.exchange.step(self.clock(), found)
+                self.schedule_pass()
 
     def log_given_up(self) -> None:
         """Log jobs that came back without a result too often."""
@@ -527,31 +572,8 @@ def new_server(
         settings.store,
         handle_prefix=prefix,
         table=settings.store_table,
-        address=settings.listen[0],
+        server=name_among_others(settings),
+        address=advertised_address(settings),
+        lease=settings.lease,
     )
     return JobServer(settings, store, prefix, verbosity, policies=policies)
-
-
-def new_handle_prefix(wanted: str) -> bytes:
-    """
-    Return the start of this process's handles, which no other process has.
-
-    It ends with the time of the start and some randomness, in base 36. Raises
-    UsageError where the wanted prefix leaves no room.
-    """
-    prefix = wanted or f"H:{os.uname().nodename[: MAX_HANDLE_PREFIX - 2]}"
-    if len(prefix) > MAX_HANDLE_PREFIX or not prefix.isascii() or not prefix.isprintable():
-        raise UsageError(
-            f"handle prefix {wanted!r} has to be at most {MAX_HANDLE_PREFIX} ASCII characters"
-        )
-    start = base36(int(time.time())) + base36(secrets.randbelow(36**4)).rjust(4, "0")
-    return f"{prefix.replace(' ', '_')}:{start}".encode()
-
-
-def base36(number: int) -> str:
-    """Return a number in base 36."""
-    digits = ""
-    while number or not digits:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits

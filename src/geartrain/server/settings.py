@@ -43,6 +43,12 @@ class Settings:
         output_limit: Bytes that may wait for one peer; one packet may go beyond.
         grace: Seconds that running jobs get to finish when the server stops.
         allow_shutdown: Whether ``shutdown`` from this machine stops the server.
+        name: What this server is called among those that share its store; empty for the
+            host's name and the port.
+        advertise: ``HOST:PORT`` at which the other servers reach this one; empty for the
+            first TCP address it listens on.
+        lease: Seconds without a sign of life after which the other servers take over what
+            this one holds.
 
     """
 
@@ -66,3 +72,6 @@ class Settings:
     output_limit: int = 32 * 1024 * 1024
     grace: float = 5.0
     allow_shutdown: bool = True
+    name: str = ""
+    advertise: str = ""
+    lease: float = 3.0

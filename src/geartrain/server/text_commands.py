@@ -18,6 +18,7 @@ from geartrain.broker.commands import (
     RemoveDeadLetter,
     ReportFunctions,
     ReportJobs,
+    ReportServers,
     ReportWorkers,
     RetryDeadLetter,
     SessionCommand,
@@ -88,6 +89,8 @@ class TextCommands:
             return Answer(session, b"OK %d\n" % self.process)
         if name == b"verbose":
             return Answer(session, b"OK " + self.verbosity + b"\n")
+        if name == b"cluster":
+            return ReportServers(session)
         if name == b"maxqueue":
             return self.maxqueue(session, parts[0], args)
         if name == b"show":
@@ -193,6 +196,24 @@ def function_lines(rows: list[tuple[bytes, int, int, int, int]], by_priority: bo
     return b"".join(lines)
 
 
+def server_lines(rows: list[tuple[str, str, int, bool, float, int]]) -> bytes:
+    """Return lines of ``cluster``, without the end of the list."""
+    return b"".join(
+        [
+            b"%b\t%b\t%d\t%b\t%.1f\t%d\n"
+            % (
+                printable(name.encode()) or b"-",
+                printable(address.encode()) or b"-",
+                generation,
+                b"here" if here else b"there",
+                lease_left,
+                jobs,
+            )
+            for name, address, generation, here, lease_left, jobs in rows
+        ]
+    )
+
+
 def worker_line(descriptor: int, address: bytes, client_id: bytes, functions: list[bytes]) -> bytes:
     """Return one line of ``workers``; blanks in a client id would break its columns."""
     name = printable(client_id).replace(b" ", b"_") or b"-"
@@ -242,5 +263,6 @@ __all__ = [
     "job_facts",
     "job_lines",
     "outcome_line",
+    "server_lines",
     "worker_line",
 ]

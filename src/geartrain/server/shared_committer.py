@@ -1,0 +1,252 @@
+"""
+The writer thread of a store that several servers share: it keeps the lease as well.
+
+Between commits it renews the lease, takes over from servers that are gone, and
+joins again after another server has taken over from this one. Whatever it learns
+is told to the event loop, which decides what to do about it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from geartrain.broker.job import Job
+from geartrain.errors import LeaseLost, StoreError
+from geartrain.server.commits import Commits
+from geartrain.server.committer import Answer, Committer
+from geartrain.server.lease import Lease
+from geartrain.store.batch import Batch, Coalesced
+from geartrain.store.queue_store import Damaged
+from geartrain.store.shared_store import Adoption, SharedStore
+
+logger = logging.getLogger("geartrain.server")
+
+# Parts of the lease between two looks for servers that are gone.
+_LOOK_EACH = 3.0
+# Seconds until joining again is tried again.
+_JOIN_AGAIN = 0.5
+
+__all__ = ["Listener", "SharedCommitter", "boot_clock"]
+
+
+def boot_clock() -> float:
+    """Return seconds by a clock that goes on while the process is stopped or the machine asleep."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+class Listener(Protocol):
+    """Who is told what the writer thread learns. Called from that thread."""
+
+    def renewed(self) -> None:
+        """The lease is this server's for its whole length."""
+
+    def forgotten(self, numbers: list[int]) -> None:
+        """The store has removed these jobs."""
+
+    def adopted(self, adoptions: Sequence[Adoption]) -> None:
+        """These servers are gone, and their jobs are this one's now."""
+
+    def lost(self) -> None:
+        """Another server has taken over; nothing goes to the store until ``rejoin``."""
+
+    def joined(self, prefix: bytes, generation: int, found: list[Job | Damaged]) -> None:
+        """This server takes part again, and holds these jobs."""
+
+
+class SharedCommitter(Committer):
+    """
+    Carries jobs to a store that several servers share, and keeps the lease.
+
+    Args:
+        store: Open; used by this object's thread only, until ``close``.
+        answer: As for ``Committer``. Not called for what a lost lease has made another's.
+        lease: Joined already.
+        listener: Is told of the lease and of servers that are gone.
+        clock: Returns seconds; see ``boot_clock``.
+
+    """
+
+    def __init__(
+        self,
+        store: SharedStore,
+        answer: Answer,
+        lease: Lease,
+        listener: Listener,
+        clock: Callable[[], float] = boot_clock,
+    ) -> None:
+        super().__init__(store, answer)
+        self.shared_store = store
+        self.lease = lease
+        self.listener = listener
+        self.clock = clock
+        self.commits = Commits(removes_first=True)
+        # Another server has taken over. Both threads read it, with ``changed`` held or not.
+        self.away = False
+        # Start of the handles to join again with, once the event loop has dropped what it held.
+        self.new_prefix = b""
+        self.look_due = 0.0
+        self.join_due = 0.0
+
+    # For the event loop.
+
+    @property
+    def stalled(self) -> bool:
+        """Whether what is put now would not be stored soon."""
+        return self.away or self.commits.stalled
+
+    def put(self, batch: Batch) -> None:
+        """Let all of it go into the next commit; after a lost lease none of it is ours."""
+        with self.changed:
+            if not self.away:
+                self.commits.put(batch)
+                self.changed.notify()
+
+    def rejoin(self, prefix: bytes) -> None:
+        """Join again, with handles that start like this; what was held has been dropped."""
+        with self.changed:
+            self.new_prefix = prefix
+            self.changed.notify()
+
+    # The thread.
+
+    def wait(self) -> bool:
+        """Wait for something to do; False when there is nothing more to come."""
+        commits = self.commits
+        with self.changed:
+            while not (commits.has_news() or commits.removing or self.questions):
+                if self.closing:
+                    return not self.away and not commits.failing and commits.owes()
+                left = self.next_due() - self.clock()
+                if left <= 0:
+                    return True
+                self.changed.wait(left)
+                commits = self.commits
+            return True
+
+    def next_due(self) -> float:
+        """Return when there is something to do although nothing came in."""
+        if self.away:
+            return self.join_due if self.new_prefix else self.clock() + self.lease.duration
+        return min(self.lease.renewal_due(), self.look_due)
+
+    def work(self) -> None:
+        """Do what is due, and commit if there is something to commit."""
+        if self.away:
+            self.refuse_questions()
+            if self.new_prefix and self.clock() >= self.join_due:
+                self.join()
+            return
+        super().work()
+        if not self.away and not self.closing:
+            self.keep_lease()
+
+    def refuse_questions(self) -> None:
+        """Refuse what is asked of a store that this server takes no part in."""
+        with self.changed:
+            questions, self.questions = self.questions, []
+        for question in questions:
+            question.refuse("this server is about to join the others again")
+
+    # Commits.
+
+    def hand_over(self, batch: Batch) -> Sequence[Coalesced]:
+        """Have a batch stored, which renews the lease."""
+        sent = self.clock()
+        coalesced = self.shared_store.commit(batch)
+        self.lease.renewed(sent)
+        return coalesced
+
+    def tell(
+        self,
+        batch: Batch,
+        jobs: list[Job],
+        error: StoreError | None,
+        coalesced: Sequence[Coalesced],
+    ) -> None:
+        """Tell what became of a batch."""
+        if isinstance(error, LeaseLost):
+            self.lose(error)
+            return
+        super().tell(batch, jobs, error, coalesced)
+        if error is None:
+            gone = batch.dones + [letter.job.number for letter in batch.dead]
+            if gone:
+                self.listener.forgotten(gone)
+            self.listener.renewed()
+
+    # The lease.
+
+    def keep_lease(self) -> None:
+        """Renew the lease when that is due, and look for servers that are gone."""
+        if self.clock() >= self.lease.renewal_due() and not self.renew():
+            return
+        now = self.clock()
+        if now >= self.look_due and not self.lease.in_doubt(now):
+            self.look_due = now + self.lease.duration / _LOOK_EACH
+            self.look()
+
+    def renew(self) -> bool:
+        """Renew the lease; return whether that succeeded."""
+        sent = self.clock()
+        try:
+            self.shared_store.renew()
+        except LeaseLost as error:
+            self.lose(error)
+            return False
+        except StoreError as error:
+            if self.lease.failed < self.lease.sent:
+                logger.warning("the lease could not be renewed: %s", error)
+            self.lease.not_renewed(self.clock())
+            return False
+        self.lease.renewed(sent)
+        self.listener.renewed()
+        return True
+
+    def look(self) -> None:
+        """Take over from servers that are gone."""
+        try:
+            adoptions = self.shared_store.adopt()
+        except LeaseLost as error:
+            self.lose(error)
+            return
+        except StoreError as error:
+            # It is tried again, and returns then what this time took.
+            logger.warning("servers that are gone could not be looked for: %s", error)
+            return
+        if adoptions:
+            self.listener.adopted(adoptions)
+
+    def lose(self, error: LeaseLost) -> None:
+        """Another server has taken over: forget what was to be stored."""
+        logger.error("%s; this server drops what it held and joins again", error)
+        self.lease.lose()
+        with self.changed:
+            self.away = True
+            self.commits = Commits(removes_first=True)
+            self.new_prefix = b""
+            self.join_due = self.clock()
+        self.listener.lost()
+
+    def join(self) -> None:
+        """Try to take part again, as a new server."""
+        prefix = self.new_prefix
+        store = self.shared_store
+        try:
+            store.handle_prefix = prefix
+            generation = store.open()
+            found = list(store.replay())
+            sent = self.clock()
+            store.renew()
+        except StoreError as error:
+            logger.warning("could not join the servers of %s again: %s", store.name, error)
+            self.join_due = self.clock() + _JOIN_AGAIN
+            return
+        self.lease.join(sent)
+        with self.changed:
+            self.away = False
+            self.new_prefix = b""
+        self.listener.joined(prefix, generation, found)
