@@ -91,6 +91,9 @@ SERVICES = {
     ),
     "pygearman": Service(BY_SCRIPT, peer("python", "gearman")),
     "gear": Service(BY_SCRIPT, peer("python", "gear")),
+    "django-6": Service(
+        f"install a Python from 3.12 on, then {BY_SCRIPT}", peer("django", "bin", "python")
+    ),
     "geartrain": Service("make install", lambda: find_spec("geartrain") is not None),
     "geartrain_aio": Service("make install", lambda: find_spec("geartrain") is not None),
     "netcat": Service("apt install netcat-openbsd", program("nc")),

@@ -4,7 +4,8 @@
 #
 # On Debian, as root, what is missing is installed with apt, and no system service is started by
 # it. Anywhere else apt is left alone and tests/services/availability.py names what is missing.
-# The libraries of Node and Python go to .cache/peers, in the versions pinned below.
+# The libraries of Node and Python go to .cache/peers, in the versions pinned below, and so does a
+# newer Python's Django where there is such a Python.
 # Run it as often as you like: where nothing is missing it takes a moment and needs no network.
 set -eu
 
@@ -12,6 +13,7 @@ GEARMANODE=0.9.2
 WINSTON=2.4.7 # gearmanode's logger; gearmanode itself accepts any version of it
 PYGEARMAN=0.2.6
 GEAR=0.16.0
+DJANGO='>=6.0'
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 peers=$root/.cache/peers
@@ -90,6 +92,27 @@ install_python_peers() {
     echo "$wanted" >"$peers/python/installed"
 }
 
+newer_python() {
+    # Django 6 wants 3.12, whatever the tests themselves run with.
+    for python in python3.14 python3.13 python3.12 "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python; do
+        have "$python" || continue
+        "$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || continue
+        echo "$python" && return
+    done
+}
+
+install_django() {
+    # An interpreter of its own, with what the package needs to be run from its sources.
+    wanted="django$DJANGO librt>=0.16 mypy-extensions>=1.1 msgspec>=0.19 psutil>=6"
+    [ "$(cat "$peers/django/installed" 2>/dev/null)" != "$wanted" ] || return 0
+    python=$(newer_python)
+    [ -n "$python" ] || return 0
+    rm -rf "$peers/django"
+    "$python" -m venv "$peers/django"
+    "$peers/django/bin/python" -m pip install --quiet --disable-pip-version-check $wanted >&2
+    echo "$wanted" >"$peers/django/installed"
+}
+
 mkdir -p "$peers"
 # Two test runs may start together on one machine.
 exec 9>"$peers/lock"
@@ -98,3 +121,4 @@ packages=$(missing_packages)
 [ -z "$packages" ] || (install_packages)
 install_node_peers
 install_python_peers
+install_django

@@ -1,0 +1,1 @@
+"""This package's tasks inside frameworks; each room needs its framework installed."""

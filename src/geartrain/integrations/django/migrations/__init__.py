@@ -1,0 +1,1 @@
+"""Changes of the job log's table, in order."""
