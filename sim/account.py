@@ -65,7 +65,7 @@ class Submission:
 
 
 class Run:
-    """One run of a job, as its worker knows it; it has ended well when ``ended`` is set."""
+    """One run of a job, as its worker knows it; its worker lived to its end if ``ended`` is set."""
 
     def __init__(self, function: bytes, unique: bytes, workload: bytes, started: float) -> None:
         self.function = function
@@ -73,6 +73,7 @@ class Run:
         self.workload = workload
         self.started = started
         self.ended = 0.0
+        self.failed = False
 
 
 class Account:
@@ -98,6 +99,12 @@ class Account:
         # until it comes a submission with the same key joins the job.
         self.forgotten: dict[bytes, float] = {}
         self.known: set[bytes] = set()
+        # How many jobs of a function may run at a time.
+        self.limits: dict[bytes, int] = {}
+        # Functions whose jobs are tried again when they fail.
+        self.retried: set[bytes] = set()
+        # Jobs that were given up, and are kept for a person.
+        self.dead: set[bytes] = set()
         self.clocks_were_set = False
         self.commits = 0
         self.looks = 0
@@ -154,7 +161,9 @@ class Account:
             if job.state == STORING and job.worker is not None:
                 self.fail(f"{job} was assigned before it was stored")
         for function in broker.functions.values():
-            if function.waiting() and not broker.wakes:
+            if function.running > self.limits.get(function.name, function.running):
+                self.fail(f"{function.running} jobs of {function.name!r} run at a time")
+            if function.name not in self.limits and function.waiting() and not broker.wakes:
                 for session in broker.sessions.values():
                     if session.asleep and function.name in session.abilities:
                         self.fail(f"session {session.number} sleeps beside {function.name!r}")
@@ -186,6 +195,8 @@ class Account:
             return
         runs = self.runs.get(one.handle, [])
         ended = self.forgotten.get(one.handle, 0.0)
+        if one.handle in self.dead:
+            return
         if not any(run.ended >= one.sent or (run.ended and ended >= one.sent) for run in runs):
             self.fail(f"acknowledged and lost: {one}, runs {[vars(run) for run in runs]}")
         alike = {one.workload}
@@ -213,11 +224,15 @@ class Account:
     def judge_runs(self, handle: bytes, runs: list[Run]) -> None:
         """A job ran more than once only when something was broken between the runs."""
         for first, second in pairwise(runs):
+            if first.failed and first.function in self.retried:
+                continue
             # The server had assigned it before its worker knew.
             began = first.started - LATE
             if not any(began <= fault <= second.started for fault in self.faults):
                 self.fail(f"{handle!r} ran twice, and nothing was broken between the runs")
-        epochs = [one.epoch for one in self.submissions if one.handle == handle]
+        # With a key the first submission decides, and may be one whose answer was never heard.
+        mine = [one for one in self.submissions if one.handle == handle]
+        epochs = [one.epoch for one in mine if not one.unique]
         if epochs and not self.clocks_were_set:
             due = min(epochs)
             if any(run.started < due for run in runs):
@@ -226,6 +241,8 @@ class Account:
     def judge_rest(self, process: Process) -> None:
         """Nothing is left where nothing is to be done."""
         broker = process.exchange.broker
+        if self.dead and not self.retried:
+            self.fail("a job was given up, and nobody had said when")
         if broker.jobs:
             self.fail(f"left in the server: {list(broker.jobs.values())[:5]}")
         if process.disk.rows:

@@ -36,6 +36,7 @@ class Commit:
         self.adds = {job.number: row_of(job) for job in batch.adds}
         self.updates = list(batch.updates)
         self.dones = list(batch.dones)
+        self.dead = {letter.job.number: row_of(letter.job) for letter in batch.dead}
         self.lasts = lasts
         self.fate = fate
 
@@ -46,6 +47,7 @@ class Disk:
 
     Attributes:
         rows: The jobs that are kept, by number.
+        dead: Those that were given up and are kept for a person.
         is_full: Whether commits that add something fail.
         is_down: Whether all commits fail.
         hangs_until: Until when no commit comes to an end.
@@ -56,6 +58,7 @@ class Disk:
         self.world = world
         self.slowness = slowness
         self.rows: dict[int, Row] = {}
+        self.dead: dict[int, Row] = {}
         self.generation = 0
         self.is_full = False
         self.is_down = False
@@ -119,3 +122,6 @@ class Disk:
                 self.rows[number] = (*row[:6], epoch, *row[7:-1], attempts)
         for number in commit.dones:
             self.rows.pop(number, None)
+        for number, row in commit.dead.items():
+            self.rows.pop(number, None)
+            self.dead[number] = row

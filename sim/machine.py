@@ -12,6 +12,7 @@ from collections.abc import Callable
 from geartrain.broker.broker import Broker
 from geartrain.broker.commands import ClockSet, Restore
 from geartrain.broker.job import Job
+from geartrain.broker.policy import Policy
 from geartrain.errors import StoreError
 from geartrain.server.clock import SteadyClock
 from geartrain.server.commits import Commits
@@ -57,6 +58,7 @@ class Process:
                 machine.handle_prefix(generation),
                 first_number=(generation << GENERATION_SHIFT) + 1,
                 durable=True,
+                policies=machine.policies,
             ),
             TextCommands(b"0", 1, b"INFO"),
             MAX_PACKET,
@@ -237,6 +239,7 @@ class Machine:
         is_frozen: Whether the process is stopped as by SIGSTOP.
         pauses: How often the process was stopped or ended.
         clock_error: How far its clock is from the world's, in seconds.
+        policies: What the server is configured with.
 
     """
 
@@ -249,6 +252,7 @@ class Machine:
         self.is_frozen = False
         self.pauses = 0
         self.clock_error = 0.0
+        self.policies: list[Policy] = []
         self.lines: list[Line] = []
         # What became due while the process was stopped.
         self.due: list[Callable[[], None]] = []

@@ -328,7 +328,8 @@ class Worker(Person):
             return
         run.ended = self.world.now
         session = job.session
-        if self.world.happens(self.chance_to_fail):
+        run.failed = self.world.happens(self.chance_to_fail)
+        if run.failed:
             if self.world.happens(0.5):
                 session.fail(job)
             else:

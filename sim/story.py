@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from geartrain.broker.policy import Policy
 from sim.account import Account, BrokenPromise, Submission
 from sim.disk import Disk
 from sim.machine import Machine
@@ -57,8 +58,29 @@ class Story:
         self.delayed = random.choice([0.0, 0.0, 0.2])
         self.blank = random.choice([0.0, 0.1])
         self.troubles = [trouble for trouble in TROUBLES if random.random() < 0.35]
+        if random.random() < 0.4:
+            self.keep_policy()
         if plant is not None:
             plant(self)
+
+    def keep_policy(self) -> None:
+        """Have the server try the jobs of one function again, and not too many at a time."""
+        random = self.world.random
+        policy = Policy(
+            FUNCTIONS[0],
+            attempts=random.randint(1, 4),
+            first=random.choice([0.1, 1.0]),
+            factor=2.0,
+            longest=5.0,
+            jitter=0.2,
+            dead_letters=True,
+            poison=random.choice([0, 2]),
+            concurrency=random.choice([0, 1, 2]),
+        )
+        self.machine.policies.append(policy)
+        self.account.retried.add(policy.pattern)
+        if policy.concurrency:
+            self.account.limits[policy.pattern] = policy.concurrency
 
     def new_worker(self, number: int) -> Worker:
         """Return a worker, the first of which can do everything."""
@@ -95,6 +117,7 @@ class Story:
         world.run_until(world.now + ACT)
         self.heal()
         world.run_until(world.now + REST)
+        self.account.dead = {row[1] for row in self.disk.dead.values() if isinstance(row[1], bytes)}
         self.account.judge()
         if self.machine.process is None:
             self.account.fail("the server did not start again")

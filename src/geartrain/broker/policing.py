@@ -276,7 +276,11 @@ def assigned(broker: Broker, policing: Policing, job: Job, timeout: float) -> fl
     """Note that a worker got a job; return how many seconds it has, 0 for any number."""
     policy = policing.policy
     function = job.line
+    worker = job.worker
     assert function is not None
+    assert worker is not None
+    # What it says of the job from here on is about this attempt, not about the one that raised.
+    worker.excepted.pop(job.handle, None)
     if policy.queued_only:
         function.release_unique(job)
     if policy.per_key:
