@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 from geartrain.cli.gearmand_options import VERBOSE, Options, help_text, read_options
-from geartrain.cli.gearmand_settings import missing, settings_of
+from geartrain.cli.gearmand_settings import missing, settings_of, source_of
+from geartrain.errors import UsageError
 from geartrain.server.settings import Settings
 from tests.acceptance.job_server import DEADLINE, eventually, free_port
 from tests.cli.servers import BIN
@@ -483,10 +484,50 @@ def test_the_sqlite_options_name_the_store() -> None:
             ("-q", "libmemcached", "--libmemcached-servers=h:7", "--libmemcached-prefix=p_"),
             "memcached://h:7?prefix=p_geartrain",
         ),
+        (("-q", "mysql", "--mysql-db=q"), "mysql://localhost:3306/q"),
+        (
+            ("-q", "MySQL", "--mysql-host=::1", "--mysql-port=7", "--mysql-user=a@b",
+             "--mysql-password=p/:@", "--mysql-db=the queue"),
+            "mysql://a%40b:p%2F%3A%40@[::1]:7/the%20queue",
+        ),
+        (("-q", "postgres"), "postgresql://?"),
+        (
+            ("-q", "libpq", "--libpq-conninfo", "host=/run/pg dbname=q password='a b&c'"),
+            "postgresql://?dbname=q&host=%2Frun%2Fpg&password=a%20b%26c",
+        ),
+        (("-q", "postgres", "--libpq-conninfo", "postgresql://u@h/q"), "postgresql://u@h/q"),
+    ],
+)  # fmt: skip
+def test_the_options_of_the_databases_name_the_store(args: list[str], url: str) -> None:
+    assert settings(*args).store == url
+
+
+@pytest.mark.parametrize(
+    ("args", "table"),
+    [
+        (("mysql", "--mysql-db=q"), "gearman_queue"),
+        (("mysql", "--mysql-db=q", "--mysql-table=jobs"), "jobs"),
+        (("postgres",), "queue"),
+        (("postgres", "--libpq-table=jobs"), "jobs"),
     ],
 )
-def test_the_options_of_redis_and_memcached_name_the_store(args: list[str], url: str) -> None:
-    assert settings(*args).store == url
+def test_the_queue_of_a_gearmand_is_taken_over_from_its_table(
+    args: tuple[str, ...], table: str
+) -> None:
+    found = source_of(options("-q", *args))
+    assert found is not None
+    assert found[2] == table
+
+
+def test_a_database_that_is_not_named_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="-q mysql needs --mysql-db DATABASE"):
+        settings("-q", "mysql")
+
+
+def test_a_conninfo_that_is_none_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        settings("-q", "postgres", "--libpq-conninfo", "passwort=secret")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_queue_in_several_memcacheds_is_refused() -> None:
@@ -494,7 +535,7 @@ def test_a_queue_in_several_memcacheds_is_refused() -> None:
     assert line.startswith("--libmemcached-servers names more than one server")
 
 
-@pytest.mark.parametrize("kind", ["mysql", "MySQL", "postgres", "libdrizzle", "libtokyocabinet"])
+@pytest.mark.parametrize("kind", ["libdrizzle", "Drizzle", "libtokyocabinet"])
 def test_a_queue_that_is_not_there_is_never_replaced_in_silence(kind: str) -> None:
     line = refusal("-q", kind)
     assert line.startswith(f"-q {kind}: ")

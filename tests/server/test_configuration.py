@@ -38,6 +38,8 @@ def test_every_setting_can_be_set(path: Path) -> None:
         listen=["127.0.0.1:0", "unix:/run/geartrain.sock"],
         http_listen=["[::1]:8080"],
         store="memory:",
+        store_file="/etc/geartrain/store",
+        store_reader="postgresql://h/db",
         store_table="queue",
         compat="1.1",
         round_robin=True,

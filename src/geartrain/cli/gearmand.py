@@ -182,8 +182,8 @@ def take_over(options: Options, settings: Settings) -> None:
     from geartrain.store.importing import import_and_put_away
     from geartrain.store.url import open_store
 
-    kind, url = found
-    source = open_source(kind, url)
+    kind, url, table = found
+    source = open_source(kind, url, table=table)
     if not source.is_there():
         return
     prefix = new_handle_prefix(settings.handle_prefix)

@@ -162,7 +162,6 @@ _GENERAL: Final[tuple[_Option, ...]] = (
     ("w", "worker-wakeup", whole_number, "N", "no meaning here: one worker is woken for a job"),
 )  # fmt: skip
 
-_LATER: Final = "understood, but not available in this version"
 _GONE: Final = "understood, but not available; use -q libsqlite3"
 
 _GROUPS: Final[tuple[tuple[str, str, tuple[_Option, ...]], ...]] = (
@@ -184,17 +183,21 @@ _GROUPS: Final[tuple[tuple[str, str, tuple[_Option, ...]], ...]] = (
         ("", "store-queue-on-shutdown", None, "",
          "no meaning here: a job is stored before it is acknowledged"),
     )),
-    ("MySQL (-q mysql)", _LATER, (
-        ("", "mysql-host", str, "HOST", ""),
-        ("", "mysql-port", port, "PORT", ""),
-        ("", "mysql-user", str, "USER", ""),
-        ("", "mysql-password", str, "PASSWORD", ""),
-        ("", "mysql-db", str, "DATABASE", ""),
-        ("", "mysql-table", str, "NAME", ""),
+    ("MySQL or MariaDB (-q mysql)", "", (
+        ("", "mysql-host", str, "HOST", "host of the database (localhost)"),
+        ("", "mysql-port", port, "PORT", "its port (3306)"),
+        ("", "mysql-user", str, "USER", "user of the database"),
+        ("", "mysql-password", str, "PASSWORD",
+         "the user's password; better in a configuration file of mode 0600"),
+        ("", "mysql-db", str, "DATABASE", "name of the database"),
+        ("", "mysql-table", str, "NAME",
+         "gearmand's table, whose jobs are taken over when found (gearman_queue)"),
     )),
-    ("PostgreSQL (-q postgres)", _LATER, (
-        ("", "libpq-conninfo", str, "STRING", ""),
-        ("", "libpq-table", str, "NAME", ""),
+    ("PostgreSQL (-q postgres)", "", (
+        ("", "libpq-conninfo", str, "STRING",
+         "as libpq has it: words like host=HOST, or a URL; better in a file of mode 0600"),
+        ("", "libpq-table", str, "NAME",
+         "gearmand's table, whose jobs are taken over when found (queue)"),
     )),
     ("Redis (-q redis)", "", (
         ("", "redis-server", str, "HOST", "host of the Redis (127.0.0.1)"),

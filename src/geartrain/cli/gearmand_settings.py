@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from geartrain.cli.gearmand_options import HTTP_PORT, PORT, Options
 from geartrain.errors import UsageError
@@ -28,10 +28,14 @@ MEMCACHED_PREFIX: Final = "gear_"
 # gearmand compares queue types without regard to case; some had other names at times.
 REDIS: Final = ("redis", "libhiredis")
 MEMCACHED: Final = "libmemcached"
-LATER: Final = {
-    "libpq": "PostgreSQL",
-    "mysql": "MySQL",
-    "postgres": "PostgreSQL",
+MYSQL: Final = "mysql"
+MYSQL_PORT: Final = 3306
+POSTGRES: Final = ("postgres", "libpq")
+# gearmand's tables, by kind of queue: the option that names one, and what it is called otherwise.
+TABLES: Final = {
+    SQLITE: ("libsqlite3-table", "gearman_queue"),
+    MYSQL: ("mysql-table", "gearman_queue"),
+    **dict.fromkeys(POSTGRES, ("libpq-table", "queue")),
 }
 GONE: Final = {
     "drizzle": "Drizzle",
@@ -58,7 +62,7 @@ def settings_of(options: Options, environ: Mapping[str, str]) -> Settings:
     settings = Settings(
         listen=[f"{host}:{port_of(options, environ)}"],
         store=store_of(options),
-        store_table=options.text("libsqlite3-table", "gearman_queue"),
+        store_table=table_of(options),
         compat=options.text("compat", "2.0"),
         round_robin=options.has("round-robin"),
         job_retries=retries_of(options),
@@ -119,20 +123,72 @@ def store_of(options: Options) -> str:
         return redis_url(options, f"{redis_prefix(options)}geartrain")
     if kind == MEMCACHED:
         return memcached_url(options)
-    if kind != BUILTIN and kind not in LATER and kind not in GONE:
+    if kind == MYSQL:
+        return mysql_url(options)
+    if kind in POSTGRES:
+        return postgresql_url(options)
+    if kind != BUILTIN and kind not in GONE:
         raise UsageError(f"-q {kind} is no queue type: {INSTEAD}, or -q builtin to keep no jobs")
     return "memory:"
 
 
-def source_of(options: Options) -> tuple[str, str] | None:
+def source_of(options: Options) -> tuple[str, str, str] | None:
     """
-    Return kind and URL of the queue that a gearmand with these options would go on with.
+    Return kind, URL and table of the queue that a gearmand with these options would go on with.
 
     None where there is none to look for; SQLite's store looks for its own.
     """
-    if options.text("queue-type", BUILTIN).lower() in REDIS:
-        return "redis", redis_url(options, redis_prefix(options))
+    kind = options.text("queue-type", BUILTIN).lower()
+    if kind in REDIS:
+        return "redis", redis_url(options, redis_prefix(options)), ""
+    if kind == MYSQL:
+        return "mysql", mysql_url(options), table_of(options)
+    if kind in POSTGRES:
+        return "postgres", postgresql_url(options), table_of(options)
     return None
+
+
+def table_of(options: Options) -> str:
+    """Return the name of gearmand's table."""
+    kind = options.text("queue-type", BUILTIN).lower()
+    option, otherwise = TABLES.get(kind, TABLES[SQLITE])
+    return options.text(option, otherwise)
+
+
+def mysql_url(options: Options) -> str:
+    """Return the URL of the database of MySQL that the options name; raises UsageError."""
+    database = options.text("mysql-db")
+    if not database:
+        raise UsageError("-q mysql needs --mysql-db DATABASE")
+    host = options.text("mysql-host", "localhost")
+    host = f"[{host}]" if ":" in host else quote(host, safe="")
+    user = quote(options.text("mysql-user"), safe="")
+    password = quote(options.text("mysql-password"), safe="")
+    who = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    port = options.number("mysql-port", MYSQL_PORT)
+    return f"mysql://{who}{host}:{port}/{quote(database, safe='')}"
+
+
+def postgresql_url(options: Options) -> str:
+    """Return the URL of the database of PostgreSQL that the options name; raises UsageError."""
+    given = options.text("libpq-conninfo")
+    if given.startswith(("postgresql://", "postgres://")):
+        return given
+    try:
+        import psycopg
+        from psycopg.conninfo import conninfo_to_dict
+    except ModuleNotFoundError:
+        raise UsageError(
+            "-q postgres needs a library: pip install 'geartrain[postgresql]'"
+        ) from None
+    try:
+        found = conninfo_to_dict(given)
+    except psycopg.Error:
+        # Its message would repeat what may be a password.
+        raise UsageError(
+            "--libpq-conninfo is not understood: say host=HOST dbname=DATABASE user=USER"
+        ) from None
+    return f"postgresql://?{urlencode(sorted(found.items()), quote_via=quote)}"
 
 
 def redis_prefix(options: Options) -> str:
@@ -170,9 +226,6 @@ def missing(options: Options) -> str:
             " put a TLS proxy in front of the server and leave --ssl out"
         )
     kind = options.text("queue-type", BUILTIN)
-    name = LATER.get(kind.lower())
-    if name is not None:
-        return f"-q {kind}: {name} is not available in this version; {INSTEAD}"
     name = GONE.get(kind.lower())
     if name is not None:
         return f"-q {kind}: {name} is not available; {INSTEAD}"

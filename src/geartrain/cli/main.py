@@ -78,6 +78,7 @@ def serve(
         str | None,
         typer.Option(
             help="Where background jobs are kept: a URL like sqlite:///FILE; memory: for nowhere.",
+            envvar="GEARTRAIN_STORE",
             show_default="sqlite:///geartrain.db",
         ),
     ] = None,
@@ -107,7 +108,7 @@ def serve(
     if http:
         settings.http_listen = http
     if store:
-        settings.store = store
+        settings.store, settings.store_file = store, ""
     check(settings)
     # Each connection is an open file, and a login shell allows no more than 1,024 of them.
     raise_file_limit(0)

@@ -13,6 +13,7 @@ from pathlib import Path
 from geartrain.configuration import check_names, checked, read_tables, table_of
 from geartrain.errors import UsageError
 from geartrain.server.settings import DEFAULT_LISTEN, Settings
+from geartrain.server.store_url import warn_of_readers
 
 _TABLE = "server"
 _COMPAT = ("2.0", "1.1")
@@ -43,6 +44,8 @@ def load_settings(path: Path) -> Settings:
     check_names(path, f"key of [{_TABLE}]", table, list(known))
     for name, value in table.items():
         setattr(settings, name, checked(path, name, known[name], value))
+    for url in (settings.store, settings.store_reader):
+        warn_of_readers(path, url)
     try:
         check(settings)
     except UsageError as error:

@@ -46,6 +46,7 @@ from geartrain.server.naming import (
 from geartrain.server.peer_log import PeerLog
 from geartrain.server.settings import Settings
 from geartrain.server.status import own_row
+from geartrain.server.store_url import store_url
 from geartrain.server.text_commands import TextCommands
 from geartrain.store.batch import Coalesced
 from geartrain.store.queue_store import Damaged, QueueStore
@@ -569,11 +570,12 @@ def new_server(
     """Return a server with the store that its settings name; raises UsageError."""
     prefix = new_handle_prefix(settings.handle_prefix)
     store = open_store(
-        settings.store,
+        store_url(settings),
         handle_prefix=prefix,
         table=settings.store_table,
         server=name_among_others(settings),
         address=advertised_address(settings),
         lease=settings.lease,
+        reader=settings.store_reader,
     )
     return JobServer(settings, store, prefix, verbosity, policies=policies)

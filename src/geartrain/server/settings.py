@@ -21,6 +21,8 @@ class Settings:
         listen: Addresses: ``HOST:PORT``, ``[IPV6]:PORT``, ``unix:PATH``; port 0 takes a free one.
         http_listen: Addresses of the HTTP protocol, none by default.
         store: URL of the queue store; ``memory:`` for none.
+        store_file: File with that URL, in place of ``store``; for one that holds a password.
+        store_reader: URL of a copy of a shared store's database, which is asked for counts.
         store_table: Name under which gearmand's table is imported and stays readable.
         compat: ``2.0`` serves a worker's functions by priority across all of them;
             ``1.1`` one function after the other.
@@ -55,6 +57,8 @@ class Settings:
     listen: list[str] = field(default_factory=lambda: [DEFAULT_LISTEN])
     http_listen: list[str] = field(default_factory=list)
     store: str = DEFAULT_STORE
+    store_file: str = ""
+    store_reader: str = ""
     store_table: str = "gearman_queue"
     compat: str = "2.0"
     round_robin: bool = False
