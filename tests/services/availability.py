@@ -115,6 +115,7 @@ SERVICES = {
         "apt install nodejs, make .venv/.developer",
         both(program("node"), lambda: find_spec("pyright") is not None),
     ),
+    "systemd": Service("apt install systemd", program("systemd-analyze")),
     "strace": Service("apt install strace", program("strace")),
 }
 

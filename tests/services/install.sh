@@ -31,6 +31,7 @@ missing_packages() {
     have npm || echo npm
     have nc || echo netcat-openbsd
     have strace || echo strace
+    have systemd-analyze || echo systemd
     [ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || echo postgresql
     have mariadbd || [ -x /usr/sbin/mariadbd ] || echo mariadb-server
     [ -e /usr/lib/galera/libgalera_smm.so ] || echo galera-4

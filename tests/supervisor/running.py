@@ -76,11 +76,16 @@ class Up:
         directory: Where its files are.
         supervisor: Keys of ``[supervisor]``.
         programs: Keys of each program.
+        text: What the file says instead, if that is not made of the keys.
 
     """
 
     def __init__(
-        self, directory: Path, supervisor: dict[str, Any], programs: dict[str, dict[str, Any]]
+        self,
+        directory: Path,
+        supervisor: dict[str, Any],
+        programs: dict[str, dict[str, Any]],
+        text: str = "",
     ) -> None:
         self.directory = directory
         self.config = directory / "geartrain.toml"
@@ -90,6 +95,8 @@ class Up:
         self.queue: queue.Queue[str | None] = queue.Queue()
         self.ready = threading.Event()
         self.write(programs)
+        if text:
+            self.config.write_text(text)
         self.process = subprocess.Popen(
             [*GEARTRAIN, "up", "-c", str(self.config)],
             stdout=subprocess.PIPE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,14 +29,6 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 
 @pytest.fixture
-def port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
 def job_server() -> Iterator[str]:
     server = ThreadServer()
     yield f"127.0.0.1:{server.addresses[0][1]}"
@@ -53,13 +44,15 @@ def worker(server: str, function: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["tcp", "http"])
 def test_what_depends_on_a_port_waits_for_it(
-    up: Start, tmp_path: Path, port: int, kind: str
+    up: Start, tmp_path: Path, free_port: int, kind: str
 ) -> None:
     go = tmp_path / "go"
     os.mkfifo(go)
-    ready = f"tcp://127.0.0.1:{port}" if kind == "tcp" else f"http://127.0.0.1:{port}/healthy"
+    ready = (
+        f"tcp://127.0.0.1:{free_port}" if kind == "tcp" else f"http://127.0.0.1:{free_port}/healthy"
+    )
     listener = {
-        "command": [sys.executable, "-c", LISTENER, str(port), str(go)],
+        "command": [sys.executable, "-c", LISTENER, str(free_port), str(go)],
         "startsecs": 0,
         "ready": ready,
     }
@@ -72,10 +65,12 @@ def test_what_depends_on_a_port_waits_for_it(
     assert manager.row("db:0")["state"] == "RUNNING"
 
 
-def test_a_page_that_says_it_is_not_well_is_not_ready(up: Start, tmp_path: Path, port: int) -> None:
+def test_a_page_that_says_it_is_not_well_is_not_ready(
+    up: Start, tmp_path: Path, free_port: int
+) -> None:
     listener = {
-        "command": [sys.executable, "-c", LISTENER, str(port), "/dev/null"],
-        "ready": f"http://127.0.0.1:{port}/ill",
+        "command": [sys.executable, "-c", LISTENER, str(free_port), "/dev/null"],
+        "ready": f"http://127.0.0.1:{free_port}/ill",
         "ready_timeout": 0.5,
         "startsecs": 0,
         "startretries": 0,
@@ -123,9 +118,9 @@ def test_jobs_that_wait_have_more_workers_started(up: Start, job_server: str) ->
         eventually(lambda: len(manager.ask("status", names=["resize"])["processes"]) == 1, "calm")
 
 
-def test_a_job_server_that_is_gone_is_said_once(up: Start, port: int) -> None:
+def test_a_job_server_that_is_gone_is_said_once(up: Start, free_port: int) -> None:
     rule = {"min": 1, "max": 3, "target_wait": 0.1}
-    servers = {"servers": [f"127.0.0.1:{port}"]}
+    servers = {"servers": [f"127.0.0.1:{free_port}"]}
     manager = up(servers, resize={**LASTING, "autoscale": rule})
     manager.wait_for("ERROR resize is not scaled for now: no job server could be reached")
     assert manager.row("resize:0")["state"] == "RUNNING"
