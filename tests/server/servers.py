@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from geartrain.broker.policy import Policy
 from geartrain.server.running import new_event_loop
 from geartrain.server.server import JobServer
 from geartrain.server.settings import Settings
@@ -38,13 +39,19 @@ class ThreadServer:
 
     Args:
         store: What keeps its jobs; memory alone by default.
+        policies: Policies of functions.
         settings: Changes to ``settings_for_tests``.
 
     """
 
-    def __init__(self, store: QueueStore | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        store: QueueStore | None = None,
+        policies: Sequence[Policy] = (),
+        **settings: Any,
+    ) -> None:
         self.store = MemoryStore() if store is None else store
-        self.server = JobServer(settings_for_tests(**settings), self.store)
+        self.server = JobServer(settings_for_tests(**settings), self.store, policies=policies)
         self.loop: asyncio.AbstractEventLoop
         self.failure: BaseException | None = None
         self.ready = threading.Event()

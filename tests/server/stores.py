@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from geartrain.broker.job import Job
-from geartrain.store.batch import Batch, Coalesced
+from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 from geartrain.store.queue_store import Damaged
 from tests.server.peer import DEADLINE
 
@@ -81,6 +81,26 @@ class ToldStore:
         added = [job.number for job in batch.adds]
         self.commits.append((added, [number for number, _, _ in batch.updates], batch.dones))
         return ()
+
+    # Of jobs that ended it keeps nothing.
+
+    def result(self, handle: bytes) -> Result | None:
+        return None
+
+    def forget_results(self, now: float) -> None:
+        pass
+
+    def dead_letters(self, after: int, limit: int) -> Sequence[DeadLetter]:
+        return []
+
+    def dead_letter(self, handle: bytes) -> DeadLetter | None:
+        return None
+
+    def revive(self, handle: bytes) -> Job | None:
+        return None
+
+    def remove_dead_letter(self, handle: bytes) -> bool:
+        return False
 
     def close(self) -> None:
         self.open_gate.set()

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from geartrain.broker import inquiring
+from geartrain.broker import policing as limits
 from geartrain.broker import shared as shared_rules
 from geartrain.broker.administering import administer
 from geartrain.broker.commands import (
@@ -76,17 +78,9 @@ from geartrain.broker.effects import (
     SessionEffect,
 )
 from geartrain.broker.function import Function
-from geartrain.broker.inquiring import (
-    COMPLETED,
-    EXCEPTED,
-    FAILED,
-    conclude,
-    inquire,
-    result_found,
-    store_answered,
-)
+from geartrain.broker.inquiring import COMPLETED, EXCEPTED, FAILED, conclude, inquire
 from geartrain.broker.job import DELAYED, ENDED, NORMAL, RUNNING, STORING, WAITING, Job
-from geartrain.broker.policing import Agenda, assigned, held_back, released, settle, strike, watch
+from geartrain.broker.policing import Agenda, assigned, held_back, released, strike, watch
 from geartrain.broker.policy import Policy
 from geartrain.broker.retrying import attempt_failed, attempt_lost, look_at_agenda
 from geartrain.broker.rulebook import Rulebook
@@ -253,9 +247,9 @@ class Broker:
             else:
                 self.restore(now, command.job)
         elif isinstance(command, ResultFound):
-            result_found(self, command)
+            inquiring.result_found(self, command)
         elif isinstance(command, StoreAnswered):
-            store_answered(self, command)
+            inquiring.store_answered(self, command)
         elif isinstance(command, ClockSet):
             self.clock_set(command.shift)
         elif isinstance(command, StopAssigning):
@@ -264,7 +258,7 @@ class Broker:
         else:
             shared_rules.obey(self, now, command)
         if self.freed:
-            settle(self)
+            limits.settle(self)
         effects = self.effects
         self.effects = []
         return effects
@@ -603,9 +597,7 @@ class Broker:
             if len(self.functions) >= self.function_limit:
                 self.forget_idle_functions()
             function = Function(name)
-            function.policing = self.rulebook.policing(name)
-            if function.policing is not None and function.policing.policy.maxqueue:
-                function.limits = (function.policing.policy.maxqueue,) * 3
+            self.rulebook.enter(function)
             self.functions[name] = function
         return function
 
@@ -952,6 +944,7 @@ class Broker:
     def clock_set(self, shift: float) -> None:
         """Let what was to end after a span of time do so by the clock as it was set."""
         self.timetable.shift_deadlines(shift)
+        limits.shift_rates(self, shift)
         self.wakes = deque([(end + shift, session, wake) for end, session, wake in self.wakes])
 
     # Telling sessions.

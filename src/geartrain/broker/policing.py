@@ -12,7 +12,7 @@ most functions never need.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +33,7 @@ __all__ = [
     "released",
     "reopen",
     "settle",
+    "shift_rates",
     "strike",
     "watch",
 ]
@@ -110,13 +111,8 @@ class Policing:
         if policy.interval > 0.0:
             # How far the jobs that started are ahead of the interval; a microsecond is nothing.
             ahead = self.next_turn - now - 0.000001
-            if ahead > (policy.burst + 1) * policy.interval:
-                # The clock was set back.
-                self.next_turn = 0.0
-            elif ahead > 0.0:
-                room = min(room, policy.burst - ceil(ahead / policy.interval))
-            else:
-                room = min(room, policy.burst)
+            used = ceil(ahead / policy.interval) if ahead > 0.0 else 0
+            room = min(room, policy.burst - used)
         return max(room, 0)
 
     def opens(self) -> float:
@@ -148,13 +144,18 @@ class Agenda:
     When closed functions open, and until when jobs may wait.
 
     Both stand in a heap; what has become otherwise is passed over.
+
+    Attributes:
+        watched: How many jobs that have not ended may wait for a limited time.
+
     """
 
-    __slots__ = ("expiries", "openings", "turn")
+    __slots__ = ("expiries", "openings", "turn", "watched")
 
     def __init__(self) -> None:
         self.openings: list[tuple[float, int, Function]] = []
         self.expiries: list[tuple[float, int, Job]] = []
+        self.watched = 0
         # Tells openings of the same moment apart.
         self.turn = 0
 
@@ -169,7 +170,7 @@ class Agenda:
             heappop(self.openings)
         while self.expiries:
             moment, _, job = self.expiries[0]
-            if job.state < ENDED and job.state != RUNNING:
+            if may_wait(job):
                 return moment if due < 0 or moment < due else due
             heappop(self.expiries)
         return due
@@ -181,37 +182,52 @@ class Agenda:
 
     def expire_later(self, moment: float, job: Job) -> None:
         """Have a job looked at when it has waited long enough."""
-        if len(self.expiries) > _SWEEP_FROM and self.expiries[0][2].state >= ENDED:
-            kept = [entry for entry in self.expiries if entry[2].state < ENDED]
-            kept.sort()
-            self.expiries = kept
         heappush(self.expiries, (moment, job.number, job))
+        if len(self.expiries) > _SWEEP_FROM + 2 * self.watched:
+            # A job that was tried again may stand there twice.
+            waiting = [entry for entry in self.expiries if may_wait(entry[2])]
+            self.expiries = list(dict.fromkeys(waiting))
+            heapify(self.expiries)
 
     def take_opening(self, now: float) -> Function | None:
         """Return a function that may open, the earliest first, or None."""
-        while self.openings and not now < self.openings[0][0] <= now + self.reach():
+        while self.openings and self.openings[0][0] <= now:
             _, _, function = heappop(self.openings)
             if function.closed:
                 return function
         return None
 
-    def reach(self) -> float:
-        """Return within how many seconds the next opening is; else the clock was set back."""
-        policing = self.openings[0][2].policing
-        if policing is None:
-            return 0.0
-        return (policing.policy.burst + 1) * policing.policy.interval
+    def shift_openings(self, shift: float) -> None:
+        """Move all openings by so many seconds, and what they come from."""
+        openings: list[tuple[float, int, Function]] = []
+        for moment, turn, function in self.openings:
+            if function.closed:
+                openings.append((moment + shift, turn, function))
+        self.openings = openings
 
     def take_expired(self, now: float) -> Job | None:
         """Return a job that has waited long enough, the earliest first, or None."""
         while self.expiries and self.expiries[0][0] <= now:
             _, _, job = heappop(self.expiries)
-            if job.state < ENDED and job.state != RUNNING:
+            if may_wait(job):
                 return job
         return None
 
 
+def may_wait(job: Job) -> bool:
+    """Return whether a job is neither over nor with a worker."""
+    return job.state < ENDED and job.state != RUNNING
+
+
 # What happens to jobs of functions with a policy.
+
+
+def shift_rates(broker: Broker, shift: float) -> None:
+    """Keep rates as they were: somebody set the clock, by so many seconds."""
+    broker.agenda.shift_openings(shift)
+    for function in broker.functions.values():
+        if function.policing is not None:
+            function.policing.next_turn += shift
 
 
 def watch(broker: Broker, policing: Policing, job: Job) -> None:
@@ -222,6 +238,7 @@ def watch(broker: Broker, policing: Policing, job: Job) -> None:
         if moment is None:
             moment = max(job.submitted, float(job.epoch)) + expires
             policing.expiries[job.handle] = moment
+            broker.agenda.watched += 1
         broker.agenda.expire_later(moment, job)
 
 
@@ -340,7 +357,8 @@ def strike(broker: Broker, policing: Policing, job: Job, state: int) -> None:
     if policing.reserved:
         leave_inquiry(broker, job)
     policing.losses.pop(job.handle, 0)
-    policing.expiries.pop(job.handle, 0.0)
+    if policing.expiries.pop(job.handle, -1.0) >= 0.0:
+        broker.agenda.watched -= 1
     if policing.policy.per_key and state in (WAITING, HELD):
         key = policing.key_of(job)
         if key is not None:
@@ -397,13 +415,14 @@ def apply_policy(broker: Broker, function: Function, policy: Policy) -> None:
         ready.pop(function.name, None)
     policing.keys = {}
     policing.freed = []
+    broker.agenda.watched -= len(policing.expiries)
+    policing.expiries = {}
     for job in jobs:
+        watch(broker, policing, job)
         if job.state == RUNNING and policy.per_key:
             key = policing.key_of(job)
             if key is not None:
                 key.running += 1
-        else:
-            watch(broker, policing, job)
     function.closed = False
     if policing.room(broker.now, function.running) == 0:
         close(broker, policing, function)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Final
 
+from geartrain.broker.function import Function
 from geartrain.broker.policing import Policing
 from geartrain.broker.policy import RESULT_FUNCTION, Policy
 
@@ -52,6 +53,13 @@ class Rulebook:
             if fnmatchcase(text, pattern):
                 return policy
         return None
+
+    def enter(self, function: Function) -> None:
+        """Give a new function its policy, if it has one."""
+        policing = self.policing(function.name)
+        function.policing = policing
+        if policing is not None and policing.policy.maxqueue:
+            function.limits = (policing.policy.maxqueue,) * 3
 
     def policing(self, name: bytes) -> Policing | None:
         """Return new books for keeping a function's policy, None where it has none."""

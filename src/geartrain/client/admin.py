@@ -19,6 +19,7 @@ from geartrain.client.admin_replies import (
     Command,
     ConnectedPeer,
     Conversation,
+    DeadLetter,
     FunctionStatus,
     ListedJob,
     PriorityStatus,
@@ -109,6 +110,20 @@ class AdminClient:
         """Return the unique key of each job, empty for those without."""
         return self._run(replies.SHOW_UNIQUE_JOBS)
 
+    def show_job(self, job: JobHandle | str | bytes) -> dict[str, str]:
+        """Return what the server knows of a job, be it here or ended; names and values."""
+        return self._run(replies.show_job(job))
+
+    def dead_letters(self, after: int = 0) -> list[DeadLetter]:
+        """
+        Return jobs that were given up and kept, the oldest first, a hundred at most.
+
+        Args:
+            after: Number of the last one that is known; those behind it are returned.
+
+        """
+        return self._run(replies.dead_letters(after))
+
     def version(self) -> str:
         """Return the server's version."""
         return self._run(replies.VERSION)
@@ -126,6 +141,14 @@ class AdminClient:
     def cancel_job(self, job: JobHandle | str | bytes) -> None:
         """Cancel a waiting job; its clients get WORK_FAIL. A running job is not stopped."""
         self._run(replies.cancel_job(job))
+
+    def retry_job(self, job: JobHandle | str | bytes) -> None:
+        """Make a dead letter a job again."""
+        self._run(replies.retry_job(job))
+
+    def remove_job(self, job: JobHandle | str | bytes) -> None:
+        """Forget a dead letter for good."""
+        self._run(replies.remove_job(job))
 
     def create_function(self, function: str | bytes) -> None:
         """Make a function known before a worker or a job does."""

@@ -15,6 +15,7 @@ from geartrain.client.admin_replies import (
     Command,
     ConnectedPeer,
     Conversation,
+    DeadLetter,
     FunctionStatus,
     ListedJob,
     PriorityStatus,
@@ -103,6 +104,20 @@ class AsyncAdminClient:
         """Return the unique key of each job, empty for those without."""
         return await self._run(replies.SHOW_UNIQUE_JOBS)
 
+    async def show_job(self, job: JobHandle | str | bytes) -> dict[str, str]:
+        """Return what the server knows of a job, be it here or ended; names and values."""
+        return await self._run(replies.show_job(job))
+
+    async def dead_letters(self, after: int = 0) -> list[DeadLetter]:
+        """
+        Return jobs that were given up and kept, the oldest first, a hundred at most.
+
+        Args:
+            after: Number of the last one that is known; those behind it are returned.
+
+        """
+        return await self._run(replies.dead_letters(after))
+
     async def version(self) -> str:
         """Return the server's version."""
         return await self._run(replies.VERSION)
@@ -120,6 +135,14 @@ class AsyncAdminClient:
     async def cancel_job(self, job: JobHandle | str | bytes) -> None:
         """Cancel a waiting job; its clients get WORK_FAIL. A running job is not stopped."""
         await self._run(replies.cancel_job(job))
+
+    async def retry_job(self, job: JobHandle | str | bytes) -> None:
+        """Make a dead letter a job again."""
+        await self._run(replies.retry_job(job))
+
+    async def remove_job(self, job: JobHandle | str | bytes) -> None:
+        """Forget a dead letter for good."""
+        await self._run(replies.remove_job(job))
 
     async def create_function(self, function: str | bytes) -> None:
         """Make a function known before a worker or a job does."""

@@ -102,6 +102,30 @@ class ListedJob(NamedTuple):
     queued: bool
 
 
+class DeadLetter(NamedTuple):
+    """
+    A job that the server gave up, and kept for a person.
+
+    Attributes:
+        handle: The server's name of it.
+        number: Its number; later jobs have larger ones.
+        function: Name of its function.
+        unique: Its unique key, empty for none.
+        attempts: How often it was tried.
+        died: When it was given up, in whole seconds since 1970.
+        reason: Why.
+
+    """
+
+    handle: str
+    number: int
+    function: str
+    unique: str
+    attempts: int
+    died: int
+    reason: str
+
+
 class Command(Generic[Result]):
     """
     One text command.
@@ -241,6 +265,27 @@ def read_names(lines: list[bytes]) -> list[str]:
     return [text(line) for line in lines]
 
 
+def read_dead_letters(lines: list[bytes]) -> list[DeadLetter]:
+    rows = [line.split(b"\t") for line in lines]
+    return [
+        DeadLetter(
+            text(row[0]),
+            int(row[1]),
+            text(row[2]),
+            text(row[3]),
+            int(row[4]),
+            int(row[5]),
+            text(row[6]),
+        )
+        for row in rows
+    ]
+
+
+def read_facts(lines: list[bytes]) -> dict[str, str]:
+    rows = [line.split(b"\t", 1) for line in lines]
+    return {text(row[0]): text(row[1]) for row in rows}
+
+
 STATUS: Final = Command(b"status", read_status, is_list=True)
 PRIORITY_STATUS: Final = Command(b"prioritystatus", read_priority_status, is_list=True)
 WORKERS: Final = Command(b"workers", read_workers, is_list=True)
@@ -272,6 +317,26 @@ VERBOSE: Final = Command(b"verbose", read_word)
 def cancel_job(job: JobHandle | str | bytes) -> Command[None]:
     handle = job.handle if isinstance(job, JobHandle) else job
     return Command(b"cancel job " + word(handle, "handle"), read_ok)
+
+
+def handle_of(job: JobHandle | str | bytes) -> bytes:
+    return word(job.handle if isinstance(job, JobHandle) else job, "handle")
+
+
+def dead_letters(after: int) -> Command[list[DeadLetter]]:
+    return Command(b"show dead letters %d" % after, read_dead_letters, is_list=True)
+
+
+def show_job(job: JobHandle | str | bytes) -> Command[dict[str, str]]:
+    return Command(b"show job " + handle_of(job), read_facts, is_list=True)
+
+
+def retry_job(job: JobHandle | str | bytes) -> Command[None]:
+    return Command(b"retry job " + handle_of(job), read_ok)
+
+
+def remove_job(job: JobHandle | str | bytes) -> Command[None]:
+    return Command(b"remove job " + handle_of(job), read_ok)
 
 
 def create_function(function: str | bytes) -> Command[None]:
@@ -310,12 +375,17 @@ __all__ = [
     "Command",
     "ConnectedPeer",
     "Conversation",
+    "DeadLetter",
     "FunctionStatus",
     "ListedJob",
     "PriorityStatus",
     "cancel_job",
     "create_function",
+    "dead_letters",
     "drop_function",
     "maxqueue",
+    "remove_job",
+    "retry_job",
+    "show_job",
     "shutdown",
 ]
