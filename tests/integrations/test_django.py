@@ -38,6 +38,7 @@ OBSERVATIONS = [
     "misplaced",
     "listing",
     "migrations",
+    "pruned",
     # Last, for the worker to be busy when it is stopped.
     "long_one",
 ]
@@ -243,6 +244,10 @@ def test_with_our_server_tasks_run_later_and_again_and_in_child_processes(shop: 
 
 def test_the_migration_is_all_that_the_models_need(seen: dict[str, Any]) -> None:
     assert seen["migrations"] == ["No changes detected in app 'geartrain'"]
+
+
+def test_old_rows_are_deleted_first_those_that_ended_well(seen: dict[str, Any]) -> None:
+    assert seen["pruned"] == {"said": True, "failed are left": True, "in the end": True}
 
 
 def test_a_stopped_worker_lets_its_task_end(shop: Shop) -> None:

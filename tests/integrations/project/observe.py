@@ -253,6 +253,22 @@ def listing() -> Any:
     }
 
 
+def pruned() -> Any:
+    ended(tasks.mail.enqueue("old@example.org"))
+    ended(tasks.refuse.enqueue("kept"))
+    JobLog.objects.update(finished_at=timezone.now() - timedelta(days=31))
+    new = ended(tasks.mail.enqueue("new@example.org"))
+    old = JobLog.objects.filter(processed=True).count() - 1
+    said = said_by("geartrain_prune")
+    left = set(JobLog.objects.values_list("processed", flat=True))
+    said_by("geartrain_prune", "--failed")
+    return {
+        "said": said == [f"{old} jobs were deleted"],
+        "failed are left": left == {True, False},
+        "in the end": [str(row.pk) for row in JobLog.objects.exclude(finished_at=None)] == [new.id],
+    }
+
+
 def migrations() -> Any:
     return said_by("makemigrations", "--check", "geartrain")
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import uuid
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 from django.utils import timezone
@@ -24,7 +25,9 @@ from geartrain.integrations.django.framework import (
     normalize_json,
     task_enqueued,
 )
-from geartrain.integrations.django.models import JobLog
+
+if TYPE_CHECKING:
+    from geartrain.integrations.django.models import JobLog
 
 OPTIONS: Final = {"log"}
 
@@ -66,7 +69,8 @@ class GeartrainBackend(BaseTaskBackend):
         """
         self.validate_task(task)
         check_that_workers_find(task)
-        row = JobLog(
+        model = log_model()
+        row = model(
             id=uuid.uuid4(),
             task_path=task.module_path,
             queue_name=task.queue_name,
@@ -76,7 +80,7 @@ class GeartrainBackend(BaseTaskBackend):
             kwargs=normalize_json(dict(kwargs)),
             run_after=task.run_after,
         )
-        database = router.db_for_write(JobLog)
+        database = router.db_for_write(model)
         if self.log:
             row.save(force_insert=True, using=database)
         result = row.result(task)
@@ -109,7 +113,7 @@ class GeartrainBackend(BaseTaskBackend):
         ticket = remote.delay(str(row.id), row.args, row.kwargs)
         if self.log:
             # These alone: a worker may have written the others meanwhile.
-            JobLog.objects.filter(pk=row.pk).update(server=ticket.server, handle=ticket.handle)
+            log_model().objects.filter(pk=row.pk).update(server=ticket.server, handle=ticket.handle)
         task_enqueued.send(type(self), task_result=row.result(task))
 
     def get_result(self, result_id: str) -> Any:
@@ -118,10 +122,11 @@ class GeartrainBackend(BaseTaskBackend):
 
         if not self.log:
             return super().get_result(result_id)
+        model = log_model()
         try:
-            row = JobLog.objects.get(pk=uuid.UUID(str(result_id)))
+            row = model.objects.get(pk=uuid.UUID(str(result_id)))
             task = django_tasks()[row.task_path]
-        except (ValueError, KeyError, JobLog.DoesNotExist) as error:
+        except (ValueError, KeyError, model.DoesNotExist) as error:
             raise TaskResultDoesNotExist(result_id) from error
         task = task.using(
             priority=row.priority,
@@ -130,6 +135,26 @@ class GeartrainBackend(BaseTaskBackend):
             backend=row.backend,
         )
         return row.result(task)
+
+
+def log_model() -> type[JobLog]:
+    """
+    Return the model of the job log.
+
+    Not imported before it is used: tasks may be declared while Django still loads its models.
+
+    Raises:
+        ImproperlyConfigured: Its application is not installed.
+
+    """
+    if not apps.is_installed("geartrain.integrations.django"):
+        raise ImproperlyConfigured(
+            "the backend for tasks needs its application: add 'geartrain.integrations.django' to "
+            "INSTALLED_APPS"
+        )
+    from geartrain.integrations.django.models import JobLog
+
+    return JobLog
 
 
 def check_that_workers_find(task: Any) -> None:
