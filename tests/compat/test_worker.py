@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 import time
 
@@ -296,7 +297,7 @@ def test_work_is_over_when_no_server_can_be_reached(scripted):
     with Working(worker) as working:
         assert server.connected.acquire(timeout=DEADLINE)
         server.listener.close()
-        server.peers[0].socket.close()
+        server.peers[0].socket.shutdown(socket.SHUT_RDWR)
         working.join()
     assert isinstance(working.error, errors.ServerUnavailable)
     assert "connection refused" in str(working.error)
