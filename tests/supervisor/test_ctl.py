@@ -125,6 +125,11 @@ def test_a_start_that_fails_is_code_1(manager: Up) -> None:
     assert "exited with code 1 too quickly" in done.stdout
 
 
+def test_what_is_run_once_has_started_well_while_it_runs(up: Start) -> None:
+    once = {"command": "sleep 1000", "startsecs": 0, "autorestart": False, "autostart": False}
+    assert ctl(up(once=once), "start", "once").returncode == 0
+
+
 def test_restart_replaces_processes(manager: Up) -> None:
     before = pids(manager)
     assert ctl(manager, "restart", "web").returncode == 0

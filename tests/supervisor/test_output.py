@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import stat
+import subprocess
 import time
 from pathlib import Path
 
-from tests.supervisor.running import Start, eventually, shell
+from geartrain.supervisor.output import Console
+from tests.supervisor.running import GEARTRAIN, Start, ctl, eventually, shell
 
 QUICK = {"startsecs": 0, "autorestart": False}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -120,3 +124,44 @@ def test_what_outlives_its_process_is_still_heard(up: Start, tmp_path: Path) -> 
     manager.wait_for_state("web:0", "EXITED")
     go.write_text("go\n")
     manager.wait_for("late$")
+
+
+def test_a_log_directory_is_made_and_has_to_be_writable(up: Start, tmp_path: Path) -> None:
+    directory = tmp_path / "new" / "logs"
+    manager = up({"log_directory": str(directory)}, web={"command": "true", **QUICK})
+    manager.wait_for_state("web:0", "EXITED")
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o750
+    (tmp_path / "file").touch()
+    manager.settings["log_directory"] = str(tmp_path / "file")
+    manager.write({})
+    told = f"can't write to the log_directory {tmp_path}/file: File exists; name another"
+    assert told in ctl(manager, "reload").stderr
+    manager.process.send_signal(signal.SIGHUP)
+    manager.wait_for(f"ERROR the configuration stays as it is: {re.escape(told)}")
+    assert manager.row("web:0")["state"] == "EXITED"
+    manager.stop()
+    done = subprocess.run(
+        [*GEARTRAIN, "up", "-c", str(manager.config)], capture_output=True, text=True, timeout=10
+    )
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_a_reader_that_stops_reading_holds_nobody_up() -> None:
+    reader, writer = os.pipe()
+    console = Console(writer)
+    begun = time.monotonic()
+    for _ in range(200):
+        console.write(b"x" * 1023 + b"\n")
+    assert time.monotonic() - begun < 2
+    assert console.lost > 100_000
+    shown = os.read(reader, 1_000_000)
+    lost = console.lost
+    assert len(shown) + lost == 200 * 1024
+    console.write(b"again\n")
+    remark = f"geartrain: {lost} bytes of output were not shown here\nagain\n"
+    assert os.read(reader, 1000) == remark.encode()
+    os.close(reader)
+    # Nor does one that is gone.
+    console.write(b"nobody\n")
+    os.close(writer)

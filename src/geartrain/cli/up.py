@@ -35,7 +35,7 @@ def up(
 
     configuration = load_configuration(config)
     if socket is not None:
-        configuration = replace(configuration, socket=str(socket.absolute()))
+        configuration = replace(configuration, socket=str(socket.absolute()), is_socket_given=True)
     if check:
         for difference in differences({}, configuration.programs):
             print("\n".join(difference.lines()))

@@ -81,6 +81,7 @@ class Configuration:
             environment.
         measure_interval: Seconds between two looks at the memory of processes that have a limit.
         surroundings: What templates may name beside what a process is.
+        is_socket_given: Whether the socket was named elsewhere, and the file has no say in it.
 
     """
 
@@ -92,6 +93,7 @@ class Configuration:
     servers: tuple[str, ...] = ()
     measure_interval: float = 5.0
     surroundings: Mapping[str, str] = field(default_factory=dict)
+    is_socket_given: bool = False
 
 
 def load_configuration(path: Path) -> Configuration:

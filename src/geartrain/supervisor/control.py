@@ -31,7 +31,15 @@ from geartrain.supervisor.commands import Command, Restart, Scale, Signal, Start
 from geartrain.supervisor.fleet import Fleet
 from geartrain.supervisor.output import Sink
 from geartrain.supervisor.outputs import STREAMS
-from geartrain.supervisor.process import BACKOFF, DOWN, NAMES, STARTING, STOPPING, Process
+from geartrain.supervisor.process import (
+    BACKOFF,
+    DOWN,
+    NAMES,
+    RUNNING,
+    STARTING,
+    STOPPING,
+    Process,
+)
 from geartrain.supervisor.supervisor import Supervisor
 
 __all__ = ["DONE", "FAILED", "NOT_FOUND", "REFUSED", "USAGE", "Control", "ControlError"]
@@ -232,7 +240,8 @@ class Control:
         if kind is Stop:
             code = DONE if all(one.state in DOWN for one in chosen) else FAILED
         else:
-            code = DONE if all(one.is_satisfied for one in chosen) else FAILED
+            well = all(one.state == RUNNING or one.is_satisfied for one in chosen)
+            code = DONE if well else FAILED
         return {"processes": rows, "code": code if request.get("wait", True) else DONE}
 
     async def scale(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,11 +20,53 @@ from typing import Final
 from geartrain.supervisor.lines import LineCutter
 from geartrain.supervisor.log_file import RotatingFile
 
-__all__ = ["Sink", "Stream"]
+__all__ = ["Console", "Sink", "Stream"]
 
 _PIECE: Final = 64 * 1024
 # Bytes that are remembered for `tail` where there is no file.
 _MEMORY: Final = 16 * 1024
+# Milliseconds for which output waits for a reader.
+_PATIENCE: Final = 100
+
+
+class Console:
+    """
+    The supervisor's own output, which may lead to somebody who does not read.
+
+    Lines wait for the reader for a moment, and are dropped after that until it
+    reads again: no reader of a log may hold up what the supervisor is there for.
+
+    Args:
+        descriptor: Of the output.
+
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.poll = select.poll()
+        self.poll.register(descriptor, select.POLLOUT)
+        self.is_stuck = False
+        self.lost = 0
+
+    def write(self, data: bytes) -> None:
+        """Show lines, all of them or none; never raises."""
+        if self.lost and self.is_writable():
+            remark = f"geartrain: {self.lost} bytes of output were not shown here\n".encode()
+            self.lost = 0
+            data = remark + data
+        rest = memoryview(data)
+        with contextlib.suppress(OSError):
+            while rest:
+                if not self.is_writable():
+                    self.lost += len(rest)
+                    return
+                # As much as a pipe that is ready takes without making us wait.
+                rest = rest[os.write(self.descriptor, rest[: select.PIPE_BUF]) :]
+
+    def is_writable(self) -> bool:
+        patience = 0 if self.is_stuck else _PATIENCE
+        self.is_stuck = not self.poll.poll(patience)
+        return not self.is_stuck
 
 
 class Sink:
@@ -32,7 +75,7 @@ class Sink:
 
     Args:
         file: A file; None for none.
-        descriptor: Of the supervisor's own output; -1 not to show it there.
+        console: The supervisor's own output; None not to show it there.
         prefix: What stands before each line, after its time.
         timestamps: Whether each line begins with its time.
 
@@ -43,10 +86,10 @@ class Sink:
     """
 
     def __init__(
-        self, file: RotatingFile | None, descriptor: int, prefix: bytes, timestamps: bool
+        self, file: RotatingFile | None, console: Console | None, prefix: bytes, timestamps: bool
     ) -> None:
         self.file = file
-        self.descriptor = descriptor
+        self.console = console
         self.prefix = prefix
         self.timestamps = timestamps
         self.followers: set[Callable[[bytes], None]] = set()
@@ -68,8 +111,8 @@ class Sink:
             self.file.write(data)
         else:
             self.remember(data)
-        if self.descriptor >= 0:
-            _show(self.descriptor, data)
+        if self.console is not None:
+            self.console.write(data)
         for follower in list(self.followers):
             follower(data)
 
@@ -156,10 +199,3 @@ class Stream:
         self.descriptor = -1
         self.sink.take(self.cutter.finish())
         self.sink.streams.discard(self)
-
-
-def _show(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    with contextlib.suppress(OSError):
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]

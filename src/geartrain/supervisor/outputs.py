@@ -6,19 +6,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
+import tempfile
 from collections.abc import Mapping
+from typing import Final
 
+from geartrain.errors import UsageError
 from geartrain.supervisor.log_file import RotatingFile
-from geartrain.supervisor.output import Sink, Stream
+from geartrain.supervisor.output import Console, Sink, Stream
 from geartrain.supervisor.process import Process
 from geartrain.supervisor.program import LogFile
 from geartrain.supervisor.spawning import Child
 from geartrain.supervisor.templates import expand, variables_of
 
-__all__ = ["STREAMS", "Outputs"]
+__all__ = ["STREAMS", "Outputs", "check_directory"]
 
-STREAMS = ("stdout", "stderr")
+STREAMS: Final = ("stdout", "stderr")
+_DIRECTORY_MODE: Final = 0o750
 
 
 class Outputs:
@@ -36,6 +39,7 @@ class Outputs:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.sinks: dict[tuple[str, str], Sink] = {}
+        self.consoles = {"stdout": _console_of(1), "stderr": _console_of(2)}
         # The pipes of a process that runs, by its id.
         self.streams: dict[int, list[Stream]] = {}
 
@@ -53,10 +57,10 @@ class Outputs:
         program = process.program
         sink = self.sinks.get((process.name, name))
         if sink is None:
-            sink = self.sinks[process.name, name] = Sink(None, -1, b"", True)
+            sink = self.sinks[process.name, name] = Sink(None, None, b"", True)
         path = expand(log.path, variables)
         is_shown = path == "-"
-        sink.descriptor = _descriptor_of(name) if is_shown else -1
+        sink.console = self.consoles[name] if is_shown else None
         if is_shown or not path:
             _close(sink.file)
             sink.file = None
@@ -108,17 +112,36 @@ class Outputs:
             sink.close()
 
 
+def check_directory(path: str) -> None:
+    """
+    See to it that log files can be written to a directory; it is made if it is missing.
+
+    Raises:
+        UsageError: They can't.
+
+    """
+    if not path:
+        return
+    try:
+        os.makedirs(path, _DIRECTORY_MODE, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"can't write to the log_directory {path}: {error.strerror};"
+            " name another in [supervisor], or start as who may"
+        ) from None
+
+
 def _close(file: RotatingFile | None) -> None:
     if file is not None:
         file.close()
 
 
-def _descriptor_of(name: str) -> int:
-    """Return the supervisor's own output of this name, -1 if it has none."""
-    descriptor = 1 if name == "stdout" else 2
-    sys.stdout.flush()
+def _console_of(descriptor: int) -> Console | None:
+    """Return the supervisor's own output, None if it was closed."""
     try:
         os.fstat(descriptor)
     except OSError:
-        return -1
-    return descriptor
+        return None
+    return Console(descriptor)

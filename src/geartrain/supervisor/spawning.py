@@ -62,8 +62,7 @@ def spawn(launch: Launch, additions: Mapping[str, str], death_signal: int) -> Ch
         SpawnError: It could not be started.
 
     """
-    out_reader, out_writer = os.pipe()
-    err_reader, err_writer = (None, None) if launch.redirect_stderr else os.pipe()
+    out_reader, out_writer, err_reader, err_writer = _pipes(launch.redirect_stderr)
     try:
         process = subprocess.Popen(
             launch.argv,
@@ -90,6 +89,22 @@ def spawn(launch: Launch, additions: Mapping[str, str], death_signal: int) -> Ch
         if descriptor is not None:
             os.set_blocking(descriptor, False)
     return Child(process, out_reader, err_reader)
+
+
+def _pipes(in_one: bool) -> tuple[int, int, int | None, int | None]:
+    """Return reading and writing ends for both outputs, or for one alone."""
+    try:
+        out_reader, out_writer = os.pipe()
+    except OSError as error:
+        raise SpawnError(f"no pipe for its output: {(error.strerror or '').lower()}") from None
+    if in_one:
+        return out_reader, out_writer, None, None
+    try:
+        return out_reader, out_writer, *os.pipe()
+    except OSError as error:
+        os.close(out_reader)
+        os.close(out_writer)
+        raise SpawnError(f"no pipe for its output: {(error.strerror or '').lower()}") from None
 
 
 def _environment(launch: Launch, additions: Mapping[str, str]) -> dict[str, str]:

@@ -14,9 +14,11 @@ import logging
 import os
 import random
 import re
+import resource
 import signal
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -55,7 +57,7 @@ from geartrain.supervisor.fleet import Fleet
 from geartrain.supervisor.guard import Charge
 from geartrain.supervisor.guarding import Guarding
 from geartrain.supervisor.measuring import memory_of
-from geartrain.supervisor.outputs import Outputs
+from geartrain.supervisor.outputs import Outputs, check_directory
 from geartrain.supervisor.process import FATAL, NAMES, RUNNING, STARTING, Process
 from geartrain.supervisor.program import Launch, Program
 from geartrain.supervisor.readiness import wait_until_ready
@@ -68,6 +70,8 @@ logger = logging.getLogger("geartrain.supervisor")
 
 # Seconds between two looks at the job servers: a quarter of the wait aimed at, within these.
 _LOOKS: Final = (0.5, 10.0)
+# Open files that are not those of processes: sockets, directories, who asks.
+_FILES: Final = 128
 
 
 class Supervisor:
@@ -109,6 +113,7 @@ class Supervisor:
         if not become_subreaper():
             logger.warning("orphans can't be adopted here; what programs leave behind stays")
         self.loop.add_signal_handler(signal.SIGCHLD, self.reap_children)
+        check_directory(self.configuration.log_directory)
         self.guarding.start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             self.loop.add_signal_handler(number, self.stop)
@@ -164,10 +169,20 @@ class Supervisor:
     def compare(self) -> tuple[Configuration, list[Difference]]:
         """Return the configuration as its file is now, and what it changes; raises UsageError."""
         new = load_configuration(self.configuration.path)
+        if self.configuration.is_socket_given:
+            new = replace(new, socket=self.configuration.socket, is_socket_given=True)
         return new, differences(self.configuration.programs, new.programs)
 
     def apply(self, configuration: Configuration) -> None:
-        """Hold this configuration from now on; only the difference is acted on."""
+        """
+        Hold this configuration from now on; only the difference is acted on.
+
+        Raises:
+            UsageError: Its logs can't be written; nothing was changed.
+
+        """
+        check_directory(configuration.log_directory)
+        raise_file_limit(configuration)
         before = self.configuration
         self.configuration = configuration
         if (before.socket, before.socket_mode) != (configuration.socket, configuration.socket_mode):
@@ -181,15 +196,14 @@ class Supervisor:
         """SIGHUP: log what the file changes, and apply it."""
         try:
             new, found = self.compare()
+            if not found:
+                logger.info("%s changes nothing", new.path)
+            for difference in found:
+                for line in difference.lines():
+                    logger.info("%s", line)
+            self.apply(new)
         except UsageError as error:
             logger.error("the configuration stays as it is: %s", error)
-            return
-        if not found:
-            logger.info("%s changes nothing", new.path)
-        for difference in found:
-            for line in difference.lines():
-                logger.info("%s", line)
-        self.apply(new)
 
     def servers(self) -> list[Address]:
         """Return the job servers to be asked."""
@@ -430,3 +444,22 @@ class Supervisor:
             await watching.watch(paths, lambda: self.step(FilesChanged(program.name)))
         except OSError as error:
             logger.error("%s is not watched: %s", program.name, error)
+
+
+def raise_file_limit(configuration: Configuration) -> None:
+    """Allow as many open files as the processes' outputs take, if the system does."""
+    needed = _FILES
+    for program in configuration.programs.values():
+        most = program.autoscale.max if program.autoscale is not None else program.numprocs
+        # Two pipes, two log files.
+        needed += 4 * max(most, program.numprocs)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        # Programs inherit the limit, and some take a large one badly: it is raised for need alone.
+        return
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < needed:
+        logger.warning(
+            "only %d files may be open, and %d may be needed; raise the limit", most, needed
+        )
