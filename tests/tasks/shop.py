@@ -197,6 +197,23 @@ def exit_first(marker: str) -> str:
     return "lived"
 
 
+@app.task(retries=10, poison=3)
+def poison(log: str) -> None:
+    """Take the process along each time."""
+    with open(log, "a") as opened:
+        opened.write(f"{os.getpid()}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@app.task(retries=3, backoff=0.1, retention="1h")
+def second_time() -> int:
+    """Succeed the second time, by the server's count."""
+    if current_job().attempt < 2:
+        raise ValueError("not the first time")
+    return current_job().attempt
+
+
 def die_by(marker: str, number: signal.Signals) -> str:
     path = Path(marker)
     if not path.exists():

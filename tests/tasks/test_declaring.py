@@ -118,7 +118,7 @@ def test_a_task_that_retries_is_submitted_with_a_policy() -> None:
     option = policy_option(thumbs.name, thumbs.policy, thumbs.limits.hard)
     assert option == (
         b'policy:{"function":"thumbs","retries":5,"backoff":"exp(5s, 1h)","retention":"1d",'
-        b'"timeout":"605000ms"}'
+        b'"timeout":605.0}'
     )
     assert policy_option("plain", {}, 30.0) is None
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 GRAB_PLAIN: Final = 0  # handle, function, workload
 GRAB_UNIQUE: Final = 1  # and the unique key
 GRAB_ALL: Final = 2  # and the reducer
+GRAB_ATTEMPT: Final = 3  # and which attempt it is, for a session that wants attempts
 
 
 # Acyclic, as are those that come with every job: what lives for one step is nothing for the
@@ -240,6 +241,16 @@ class DeclarePolicy(SessionCommand):
 
 class WantExceptions(SessionCommand):
     """OPTION_REQ ``exceptions``; ``option`` is echoed as it was sent."""
+
+    __slots__ = ("option",)
+
+    def __init__(self, session: int, option: bytes) -> None:
+        self.session = session
+        self.option = option
+
+
+class WantAttempts(SessionCommand):
+    """OPTION_REQ ``attempts``; ``option`` is echoed as it was sent."""
 
     __slots__ = ("option",)
 

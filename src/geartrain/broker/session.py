@@ -43,6 +43,7 @@ class Session:
     __slots__ = (
         "abilities",
         "asleep",
+        "attempts",
         "client_id",
         "excepted",
         "exceptions",
@@ -65,6 +66,8 @@ class Session:
         self.exceptions = exceptions
         # Another server: what it asks for is answered from here alone.
         self.local = False
+        # Whether it wants to hear which attempt a job is.
+        self.attempts = False
         # Abilities by function name, and in the order in which they are served.
         self.abilities: dict[bytes, Ability] = {}
         self.order: list[Ability] = []

@@ -9,7 +9,7 @@ from typing import Final
 from librt.strings import BytesWriter, write_i32_be
 from mypy_extensions import i32
 
-from geartrain.broker.commands import GRAB_ALL, GRAB_PLAIN
+from geartrain.broker.commands import GRAB_ALL, GRAB_ATTEMPT, GRAB_PLAIN
 from geartrain.broker.effects import (
     AssignJob,
     EchoResult,
@@ -163,15 +163,19 @@ def write_assignment(outbox: Outbox, effect: AssignJob) -> None:
     """
     Write JOB_ASSIGN in the form the worker asked for.
 
-    As in gearmand, GRAB_JOB_ALL is answered with JOB_ASSIGN_UNIQ for a job without reducer.
+    As in gearmand, GRAB_JOB_ALL is answered with JOB_ASSIGN_UNIQ for a job without reducer. A
+    worker that asked for attempts finds a later one where the reducer would stand.
     """
     job = effect.job
     form = effect.form
+    reducer = job.reducer if form >= GRAB_ALL else b""
+    if form == GRAB_ATTEMPT and not reducer and effect.attempt > 0:
+        reducer = b"attempt:%d" % (effect.attempt + 1)
     size = len(job.handle) + len(job.function) + len(job.workload) + 2
     if form == GRAB_PLAIN:
         buffer = outbox.start(JOB_ASSIGN, size)
-    elif form == GRAB_ALL and job.reducer:
-        buffer = outbox.start(JOB_ASSIGN_ALL, size + len(job.unique) + len(job.reducer) + 2)
+    elif reducer:
+        buffer = outbox.start(JOB_ASSIGN_ALL, size + len(job.unique) + len(reducer) + 2)
     else:
         buffer = outbox.start(JOB_ASSIGN_UNIQ, size + len(job.unique) + 1)
     buffer.write(job.handle)
@@ -181,8 +185,8 @@ def write_assignment(outbox: Outbox, effect: AssignJob) -> None:
     if form != GRAB_PLAIN:
         buffer.write(job.unique)
         buffer.append(0)
-        if form == GRAB_ALL and job.reducer:
-            buffer.write(job.reducer)
+        if reducer:
+            buffer.write(reducer)
             buffer.append(0)
     outbox.write(job.workload)
 

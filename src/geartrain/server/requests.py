@@ -23,6 +23,7 @@ from geartrain.broker.commands import (
     SessionCommand,
     SetClientId,
     SubmitJob,
+    WantAttempts,
     WantExceptions,
     WantLocal,
     WorkComplete,
@@ -223,7 +224,7 @@ def is_progress(digits: bytes) -> bool:
 
 
 def option(session: int, name: bytes) -> SessionCommand:
-    """OPTION_REQ: ``exceptions``; of ours ``policy:`` with what it is; ``local`` among servers."""
+    """OPTION_REQ: ``exceptions``; ours: ``policy:``, ``attempts``, ``local`` among servers."""
     if name.startswith(_POLICY):
         try:
             policy = declared_policy(name[len(_POLICY) :].rstrip(b"\0"))
@@ -235,6 +236,8 @@ def option(session: int, name: bytes) -> SessionCommand:
         return WantExceptions(session, name)
     if wanted == b"local":
         return WantLocal(session, name)
+    if wanted == b"attempts":
+        return WantAttempts(session, name)
     return error(session, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 
 

@@ -25,13 +25,13 @@ class CurrentJob:
 
     """
 
-    def __init__(self, task: RemoteTask[Any, Any], job: Job, attempt: int = 0) -> None:
+    def __init__(self, task: RemoteTask[Any, Any], job: Job) -> None:
         self.task = task
         self.job = job
         self.function = task.name
         self.handle = job.handle.decode("utf-8", "backslashreplace")
         self.unique = job.unique.decode("utf-8", "backslashreplace")
-        self.attempt = attempt
+        self.attempt = job.attempt
         limit = task.limits.soft or task.limits.hard
         self.deadline = None if limit is None else time.time() + limit
 

@@ -78,7 +78,7 @@ def timeout_ending(function: str, seconds: float) -> Ending:
 def read_failure(error: JobException) -> JobException:
     """Return a job's exception as a `TaskError` where a task's worker sent it, else as it is."""
     try:
-        fields = msgspec.json.decode(error.workload)
+        fields = msgspec.json.decode(_object_in(error.workload))
     except (ValueError, RecursionError):
         return error
     if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
@@ -91,6 +91,12 @@ def read_failure(error: JobException) -> JobException:
         str(fields.get("traceback", "")),
         fields.get("reject") is True,
     )
+
+
+def _object_in(workload: bytes) -> bytes:
+    """Return the object of an exception; in a dead letter, the server's words stand before it."""
+    start = workload.find(b'{"type":')
+    return workload[max(start, 0) :]
 
 
 def _clean(text: str) -> str:

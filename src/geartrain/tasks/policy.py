@@ -24,23 +24,36 @@ class PolicyOptions(TypedDict, total=False):
 
     Attributes:
         retries: How often a background job that failed is run again.
-        backoff: Seconds in between, such as ``"exp(5s, 1h)"``.
+        max_attempts: The same, counting the first attempt.
+        backoff: Time in between, such as ``"exp(5s, 1h)"``.
+        jitter: Part of it, 0 to 1, by which it is shortened at most.
+        dead_letters: Whether jobs that were given up are kept to be looked at.
+        poison: How many workers may be lost with a job until it is given up.
         concurrency: How many jobs of the function run at once, on all workers together.
+        concurrency_per_key: The same, of those with the same start of their unique key.
+        key_separator: Where that start ends.
         rate: How many may start in a time, such as ``"10/s"``.
+        burst: How many of them may follow each other without a pause.
         expires: After how long in the waiting line a job is given up, such as ``"1h"``.
         retention: For how long results of background jobs are kept, such as ``"1d"``.
-        dead_letters: Whether jobs that were given up are kept to be looked at.
+        maxqueue: How many jobs the function may hold.
 
     """
 
     retries: int
-    backoff: str
+    max_attempts: int
+    backoff: str | float
+    jitter: float
+    dead_letters: bool
+    poison: int
     concurrency: int
     concurrency_per_key: int
+    key_separator: str
     rate: str
-    expires: str
-    retention: str
-    dead_letters: bool
+    burst: int
+    expires: str | float
+    retention: str | float
+    maxqueue: int
 
 
 def policy_option(
@@ -59,7 +72,7 @@ def policy_option(
         return None
     fields: dict[str, Any] = {"function": function, **policy}
     if timeout is not None:
-        fields["timeout"] = f"{round((timeout + _SERVER_LATER) * 1000)}ms"
+        fields["timeout"] = timeout + _SERVER_LATER
     return PREFIX + msgspec.json.encode(fields)
 
 

@@ -256,6 +256,7 @@ class LoopOutlet(Job):
             job.unique,
             job.reducer,
             job.workload,
+            job.attempt,
         )
         self.loop = loop
 

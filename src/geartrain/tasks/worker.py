@@ -25,6 +25,7 @@ from geartrain.worker.aio import AsyncWorker
 from geartrain.worker.job import AsyncJob, Ending, Job
 from geartrain.worker.log import logger
 from geartrain.worker.rules import Age, Lifetime, WorkerRules
+from geartrain.worker.session import ATTEMPTS
 from geartrain.worker.settings import DEFAULT_GRACE, check_count
 from geartrain.worker.sync import Worker
 
@@ -93,7 +94,8 @@ class TaskWorker:
         self._lifetime = lifetime or Lifetime()
         self._age: Age | None = None
         self._timer: threading.Timer | None = None
-        self._options = [option for task in self.tasks if (option := option_of(task))]
+        policies = [option for task in self.tasks if (option := option_of(task))]
+        self._options = [ATTEMPTS, *policies]
         settings: dict[str, Any] = {
             "concurrency": concurrency,
             "client_id": client_id,

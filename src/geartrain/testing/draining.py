@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from geartrain.client.address import Address, parse_addresses
 from geartrain.client.dialing import dial
 from geartrain.tasks.running import TaskHandler
+from geartrain.tasks.worker import option_of
 from geartrain.worker.execution import run_assignment
 from geartrain.worker.links import Link, LinkGroup
-from geartrain.worker.session import Slots, WorkerSession
+from geartrain.worker.session import ATTEMPTS, Slots, WorkerSession
 
 if TYPE_CHECKING:
     from geartrain.tasks.app import App
@@ -42,9 +43,11 @@ def drain(app: App) -> int:
 def _drain_one(app: App, address: Address) -> int:
     handlers = {name.encode(): TaskHandler(task) for name, task in app.tasks.items()}
     abilities = dict.fromkeys(handlers, 0)
+    policies = [option for task in app.tasks.values() if (option := option_of(task))]
+    options = [b"exceptions", ATTEMPTS, *policies]
     group = LinkGroup(
         Slots(1),
-        lambda slots: WorkerSession(slots, b"drain", abilities, [b"exceptions"]),
+        lambda slots: WorkerSession(slots, b"drain", abilities, options),
         lambda link: None,
     )
     link = Link(group, address, backoff=None)  # type: ignore[arg-type] # never dialled again

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geartrain.server.clock import SteadyClock
-from geartrain.server.server import JobServer
+from geartrain.server.server import JobServer, new_handle_prefix
 from geartrain.server.settings import Settings
-from geartrain.store.memory import MemoryStore
+from geartrain.store.url import open_store
 from geartrain.testing.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _PATIENCE: Final = 10.0
 
 class TestServer:
     """
-    A real job server, kept in memory, that ends with its ``with`` block.
+    A real job server that ends with its ``with`` block, and keeps its jobs in memory.
 
     ::
 
@@ -33,7 +33,7 @@ class TestServer:
 
     Args:
         clock: Tells it the time, so that delays pass at once; None lets time pass by itself.
-        settings: Any settings of a server.
+        settings: Any settings of a server, such as another ``store``.
 
     """
 
@@ -45,7 +45,9 @@ class TestServer:
         self.clock = clock
         # Spans of time pass with this clock as well, such as what a worker has to do a job.
         steady = None if clock is None else SteadyClock(clock, clock)
-        self.server = JobServer(Settings(**chosen), MemoryStore(), clock=steady)
+        prefix = new_handle_prefix("")
+        store = open_store(chosen["store"], handle_prefix=prefix)
+        self.server = JobServer(Settings(**chosen), store, prefix, clock=steady)
         self._thread = threading.Thread(target=self._run, name="geartrain-server", daemon=True)
         self._ready = threading.Event()
         self._failure: BaseException | None = None

@@ -385,6 +385,7 @@ class AsyncKeeper:
             assignment.unique,
             assignment.reducer,
             assignment.workload,
+            assignment.attempt,
         )
         try:
             result = handler(job)

@@ -92,12 +92,12 @@ def serve(
     connection.send((READY,))
     while True:
         try:
-            handle, function, unique, reducer, workload = connection.recv()
+            handle, function, unique, reducer, workload, attempt = connection.recv()
         except EOFError:
             if on_stop is not None:
                 on_stop()
             return
-        job = Job(pipe, pipe.current, handle, function, unique, reducer, workload)
+        job = Job(pipe, pipe.current, handle, function, unique, reducer, workload, attempt)
         pipe.end(run(handlers[function], job))
 
 

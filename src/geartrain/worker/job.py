@@ -62,10 +62,21 @@ class Job:
         unique: The client's key, or ``b""``. ``b"-"`` where the workload is the key.
         workload: The client's data.
         reducer: Where the results of a map/reduce job go, or ``b""``.
+        attempt: Which attempt it is, from 1 on; 0 where the server was not asked, or does
+            not say.
 
     """
 
-    __slots__ = ("_outlet", "_ticket", "function", "handle", "reducer", "unique", "workload")
+    __slots__ = (
+        "_outlet",
+        "_ticket",
+        "attempt",
+        "function",
+        "handle",
+        "reducer",
+        "unique",
+        "workload",
+    )
 
     def __init__(
         self,
@@ -76,7 +87,9 @@ class Job:
         unique: bytes = b"",
         reducer: bytes = b"",
         workload: bytes = b"",
+        attempt: int = 0,
     ) -> None:
+        self.attempt = attempt
         self._outlet = outlet
         self._ticket = ticket
         self.handle = handle

@@ -276,6 +276,7 @@ def new_job(group: LinkGroup, assignment: Assignment) -> Job:
         assignment.unique,
         assignment.reducer,
         assignment.workload,
+        assignment.attempt,
     )
 
 

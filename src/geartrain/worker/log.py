@@ -11,8 +11,8 @@ from geartrain.worker.session import Assignment
 
 logger = logging.getLogger("geartrain.worker")
 
-# Servers of which it was said that they know no policies: once, not at every connection.
-_WITHOUT_POLICIES: set[Address] = set()
+# Servers of which it was said that they are not ours: once, not at every connection.
+_OTHER_SERVERS: set[Address] = set()
 
 
 def log_ending(assignment: Assignment, ending: Ending) -> None:
@@ -42,11 +42,12 @@ def log_errors(address: Address, errors: list[ServerError]) -> None:
 
 
 def log_option_refused(address: Address) -> None:
-    """Log that a server does not know an option; all that are sent but one are policies."""
-    if address not in _WITHOUT_POLICIES:
-        _WITHOUT_POLICIES.add(address)
+    """Log that a server does not know an option; all that are sent but one are our servers' own."""
+    if address not in _OTHER_SERVERS:
+        _OTHER_SERVERS.add(address)
         logger.warning(
-            "%s knows no policies of functions: no retries, limits and kept results there", address
+            "%s is no geartrain server: no retries, limits, kept results there",
+            address,
         )
 
 

@@ -90,6 +90,7 @@ class ChildProcess:
                     assignment.unique,
                     assignment.reducer,
                     assignment.workload,
+                    assignment.attempt,
                 )
             )
         except OSError as error:

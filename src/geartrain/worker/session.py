@@ -55,6 +55,10 @@ from geartrain.wire.reader import MAX_PACKET, PacketReader
 from geartrain.wire.writer import pack_request
 
 _NUL: Final = b"\0"
+# Option with which our servers say of a job which attempt it is, from the second on, in the place
+# of a reducer.
+ATTEMPTS: Final = b"attempts"
+_ATTEMPT: Final = b"attempt:"
 _GRAB: Final = pack_request(GRAB_JOB_ALL, [])
 _PRE_SLEEP: Final = pack_request(PRE_SLEEP, [])
 _RESET_ABILITIES: Final = pack_request(RESET_ABILITIES, [])
@@ -119,10 +123,11 @@ class Assignment:
         unique: The client's key, or empty.
         reducer: The function that a map/reduce job's results go to, or empty.
         workload: The client's data.
+        attempt: Which attempt it is, from 1 on; 0 where the server does not say.
 
     """
 
-    __slots__ = ("function", "handle", "reducer", "session", "unique", "workload")
+    __slots__ = ("attempt", "function", "handle", "reducer", "session", "unique", "workload")
 
     def __init__(
         self,
@@ -132,8 +137,10 @@ class Assignment:
         unique: bytes,
         reducer: bytes,
         workload: bytes,
+        attempt: int = 0,
     ) -> None:
         self.session = session
+        self.attempt = attempt
         self.handle = handle
         self.function = function
         self.unique = unique
@@ -190,6 +197,8 @@ class WorkerSession:
         # The last answer was NO_JOB: ask no further until the grabs under way are answered.
         self.dry = False
         self.open = False
+        # Whether the server says which attempt a job is.
+        self.tells_attempts = False
         self.asleep = False
         self.stopping = False
         self.echoes_due = 0
@@ -357,7 +366,13 @@ class WorkerSession:
             unique = args[2]
         if packet.type == JOB_ASSIGN_ALL:
             reducer = args[3]
-        job = Assignment(self, args[0], args[1], unique, reducer, args[-1])
+        attempt = 0
+        if self.tells_attempts:
+            attempt = 1
+            if reducer.startswith(_ATTEMPT) and reducer[len(_ATTEMPT) :].isdigit():
+                attempt = int(reducer[len(_ATTEMPT) :])
+                reducer = b""
+        job = Assignment(self, args[0], args[1], unique, reducer, args[-1], attempt)
         self.asked -= 1
         self.dry = False
         if self.window < self.slots.capacity:
@@ -394,7 +409,10 @@ class WorkerSession:
             self.errors.append(
                 ServerError(code.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
             )
-        elif kind != OPTION_RES:
+        elif kind == OPTION_RES:
+            if packet.args[0] == ATTEMPTS:
+                self.tells_attempts = True
+        else:
             self.fault = ProtocolError(f"the server sent {packet!r} to a worker")
 
     # What the worker tells the server.
@@ -538,4 +556,4 @@ class WorkerSession:
                 self.write(pack_request(CANT_DO, [function]))
 
 
-__all__ = ["Assignment", "Slots", "WorkerSession"]
+__all__ = ["ATTEMPTS", "Assignment", "Slots", "WorkerSession"]
