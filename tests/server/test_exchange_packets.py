@@ -448,6 +448,34 @@ def test_the_option_is_answered_as_it_was_asked_for(stage: Stage, name: bytes) -
     assert stage.say(CLIENT, request(OPTION_REQ, name)) == response(OPTION_RES, name)
 
 
+def test_a_worker_that_asks_for_attempts_hears_of_the_second_in_the_reducers_place(
+    stage: Stage,
+) -> None:
+    stage.say(CLIENT, request(SUBMIT_JOB_BG, b"f", b"key", b"work"))
+    for worker, reducer in (
+        (WORKER, None),
+        (WORKER + 10, b"attempt:2"),
+        (WORKER + 20, b"attempt:3"),
+    ):
+        asked = stage.say(worker, request(OPTION_REQ, b"attempts"), request(CAN_DO, b"f"))
+        assert asked == response(OPTION_RES, b"attempts")
+        if reducer is None:
+            assigned = response(JOB_ASSIGN_UNIQ, b"H:lap:1", b"f", b"key", b"work")
+        else:
+            assigned = response(JOB_ASSIGN_ALL, b"H:lap:1", b"f", b"key", reducer, b"work")
+        assert stage.say(worker, request(GRAB_JOB_ALL)) == assigned
+        stage.say(worker, request(CANT_DO, b"f"))
+
+
+def test_a_reducer_goes_before_the_attempt(stage: Stage) -> None:
+    stage.say(CLIENT, request(SUBMIT_REDUCE_JOB_BACKGROUND, b"f", b"key", b"sum", b"", b"work"))
+    for _ in range(2):
+        stage.say(WORKER, request(OPTION_REQ, b"attempts"), request(CAN_DO, b"f"))
+        assigned = response(JOB_ASSIGN_ALL, b"H:lap:1", b"f", b"key", b"sum", b"work")
+        assert stage.say(WORKER, request(GRAB_JOB_ALL)) == assigned
+        stage.say(WORKER, request(CANT_DO, b"f"))
+
+
 @pytest.mark.parametrize("name", [b"", b"exception", b"exceptions "])
 def test_any_other_option_is_unknown(stage: Stage, name: bytes) -> None:
     error = response(ERROR, b"UNKNOWN_OPTION", b"Server does not recognize given option")

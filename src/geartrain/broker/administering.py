@@ -21,6 +21,7 @@ from geartrain.broker.commands import (
     ReportWorkers,
     SessionCommand,
     SetMaxQueue,
+    WantAttempts,
 )
 from geartrain.broker.effects import (
     AdminResult,
@@ -92,6 +93,9 @@ def administer(broker: Broker, session: Session, command: SessionCommand) -> Non
         servers = ServersReport(session.number)
         broker.hold(session, servers)
         broker.effects.append(AskOthers(servers))
+    elif isinstance(command, WantAttempts):
+        session.attempts = True
+        broker.tell(session, OptionResult(session.number, command.option))
     elif isinstance(command, DeclarePolicy):
         declare(broker, session, command)
     elif not ask_store(broker, session, command) and not isinstance(command, Connect):

@@ -21,8 +21,6 @@ from geartrain.broker import policing as limits
 from geartrain.broker import shared as shared_rules
 from geartrain.broker.administering import administer
 from geartrain.broker.commands import (
-    GRAB_ALL,
-    GRAB_ATTEMPT,
     Answer,
     CanDo,
     CantDo,
@@ -46,7 +44,6 @@ from geartrain.broker.commands import (
     StoreAnswered,
     SubmitJob,
     Tick,
-    WantAttempts,
     WantExceptions,
     WantLocal,
     WorkComplete,
@@ -326,9 +323,6 @@ class Broker:
             self.tell(session, Reply(session.number, command.reply))
         elif isinstance(command, GetStatusUnique):
             get_status_unique(self, session, until_nul(command.unique))
-        elif isinstance(command, WantAttempts):
-            session.attempts = True
-            self.tell(session, OptionResult(session.number, command.option))
         elif isinstance(command, WantLocal):
             session.local = True
             self.tell(session, OptionResult(session.number, command.option))
@@ -711,9 +705,7 @@ class Broker:
             timeout = assigned(self, policing, job, timeout)
         if timeout > 0:
             self.timetable.set_deadline(job, now + timeout)
-        if form == GRAB_ALL and session.attempts:
-            form = GRAB_ATTEMPT
-        self.tell(session, AssignJob(session.number, job, form))
+        self.tell(session, AssignJob(session.number, job, session.form_of(form)))
         if session.woken_for is not None:
             self.answer_wake(now, session, ability.function)
 

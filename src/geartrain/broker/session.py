@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from geartrain.broker.commands import GRAB_ALL, GRAB_ATTEMPT
 from geartrain.broker.effects import SessionEffect
 from geartrain.broker.function import Function
 from geartrain.broker.job import Job
@@ -86,6 +87,10 @@ class Session:
         self.excepted: dict[bytes, bool] = {}
         # What has to wait until the store has answered an earlier submission.
         self.held: deque[SessionEffect] | None = None
+
+    def form_of(self, form: int) -> int:
+        """Return the form in which it hears of a job that it grabbed in ``form``."""
+        return GRAB_ATTEMPT if self.attempts and form == GRAB_ALL else form
 
     def serve_first(self, function: Function, timeout: float) -> Ability:
         """Enter a new ability, before all others."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +26,9 @@ def dev(
     ] = None,
     listen: Annotated[str, typer.Option(help="Address to accept on.")] = "127.0.0.1:4730",
     store: Annotated[
-        str, typer.Option(help="Where background jobs are kept; memory: for nowhere.")
-    ] = "memory:",
+        str | None,
+        typer.Option(help="Where background jobs are kept.", show_default="until it ends"),
+    ] = None,
     concurrency: Annotated[
         int, typer.Option("--concurrency", "-c", help="Tasks that run at once.")
     ] = 2,
@@ -38,14 +40,19 @@ def dev(
     from geartrain.server.settings import Settings
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
-    server = new_server(Settings(listen=[listen], store=store))
+    # Like one in production, with everything that takes a disk, and gone when it ends.
+    passing = tempfile.TemporaryDirectory(prefix="geartrain-dev-")
+    server = new_server(
+        Settings(listen=[listen], store=store or f"sqlite:///{passing.name}/dev.db")
+    )
     reloader: Reloader | None = None
     watching: threading.Thread | None = None
 
     def ready() -> None:
         nonlocal reloader, watching
         address = server.addresses()[0]
-        print(f"server on {address}, jobs kept in {server.store.name}", file=sys.stderr)
+        kept = server.store.name if store else "a temporary file"
+        print(f"server on {address}, jobs kept in {kept}", file=sys.stderr)
         if place is None:
             print("no worker: name one as geartrain dev module:app", file=sys.stderr)
         else:
@@ -61,6 +68,7 @@ def dev(
         if reloader is not None and watching is not None:
             reloader.stop()
             watching.join()
+        passing.cleanup()
 
 
 __all__ = ["dev"]

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geartrain.server.clock import SteadyClock
-from geartrain.server.server import JobServer, new_handle_prefix
+from geartrain.server.naming import new_handle_prefix
+from geartrain.server.server import JobServer
 from geartrain.server.settings import Settings
 from geartrain.store.url import open_store
 from geartrain.testing.clock import FakeClock
