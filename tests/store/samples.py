@@ -58,3 +58,7 @@ def numbers(store: QueueStore) -> list[int]:
 def damaged(store: QueueStore) -> list[str]:
     """Return what is wrong with the rows that a store has set aside."""
     return [job.reason for job in store.replay() if isinstance(job, Damaged)]
+
+
+# A row of a job, to be spoilt.
+GOOD_ROW: tuple[object, ...] = row_of(make_job(FIRST + 1))

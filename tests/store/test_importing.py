@@ -142,7 +142,7 @@ class Killed(BaseException):
     """The end of the process."""
 
 
-@pytest.mark.parametrize("fatal", range(1, 6))
+@pytest.mark.parametrize("fatal", [1, 2, 4])
 def test_import_that_was_killed_goes_on_where_it_was(
     source: GearmandSource, store: SqliteStore, fatal: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

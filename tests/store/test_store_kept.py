@@ -85,6 +85,21 @@ def test_many_results_in_one_commit(any_store: QueueStore, count: int) -> None:
         assert kept(any_store, result.number - FIRST) == result_row_of(result)
 
 
+def test_results_are_listed_in_the_order_of_handles_a_page_at_a_time(
+    any_store: QueueStore,
+) -> None:
+    if any_store.name.startswith("memcached:"):
+        assert any_store.results(b"", 9) == ()
+        return
+    results = [make_result(n) for n in (3, 1, 2)]
+    any_store.commit(Batch(results=results))
+    wanted = sorted((result_row_of(result) for result in results), key=lambda row: row[0])
+    assert [result_row_of(one) for one in any_store.results(b"", 9)] == wanted
+    first = any_store.results(b"", 2)
+    assert [result_row_of(one) for one in first] == wanted[:2]
+    assert [result_row_of(one) for one in any_store.results(first[-1].handle, 9)] == wanted[2:]
+
+
 # Dead letters.
 
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from geartrain import __version__
-from geartrain.cli import ctl, importing, job, up
+from geartrain.cli import ctl, databases, importing, job, up
 from geartrain.cli.dev import dev
 from geartrain.cli.submit import submit
 from geartrain.cli.worker import worker
@@ -127,6 +127,7 @@ def serve(
 app.command()(up.up)
 app.add_typer(ctl.app, name="ctl")
 app.add_typer(importing.app, name="import")
+app.add_typer(databases.app, name="db")
 
 
 app.add_typer(job.app, name="job")

@@ -49,6 +49,7 @@ from geartrain.server.status import own_row
 from geartrain.server.store_url import store_url
 from geartrain.server.text_commands import TextCommands
 from geartrain.store.batch import Coalesced
+from geartrain.store.mark import check_not_moving
 from geartrain.store.queue_store import Damaged, QueueStore
 from geartrain.store.url import open_store
 
@@ -157,6 +158,11 @@ class JobServer:
     def open(self) -> None:
         """Open the store and take over the jobs it holds; raises StoreError and UsageError."""
         generation = self.store.open() if self.cluster is None else self.cluster.open()
+        try:
+            check_not_moving(self.store)
+        except BaseException:
+            self.store.close()
+            raise
         self.exchange = Exchange(
             Broker(
                 self.handle_prefix,

@@ -102,6 +102,13 @@ def compile_statements(dialect: Dialect) -> Statements:
         keep_row=keep_row,
         keep_end=keep_end,
         result=text(select(results).where(results.c.handle == bindparam("name"))),
+        results=text(
+            select(results)
+            .where(results.c.handle > bindparam("after"))
+            .order_by(results.c.handle)
+            .limit(bindparam("most"))
+            .offset(literal_column("0"))
+        ),
         forget_results=text(delete(results).where(results.c.expires <= bindparam("now"))),
         highest=text(select(func.max(number)).where(number < bindparam("end"))),
         generation=text(select(generation.c.started)),

@@ -21,6 +21,7 @@ from geartrain.store.batch import COMPLETED, Batch, Result
 from geartrain.store.gearmand_source import GearmandSource
 from geartrain.store.gearmand_table import job_of, reason
 from geartrain.store.mapper import GENERATION_BITS
+from geartrain.store.mark import check_not_moving
 from geartrain.store.queue_store import Damaged, QueueStore
 
 __all__ = ["Report", "import_and_put_away", "import_jobs", "look_through"]
@@ -80,6 +81,7 @@ def import_jobs(
         now: When the jobs count as submitted, in seconds since 1970; gearmand doesn't say.
 
     """
+    check_not_moving(store)
     report = Report()
     jobs: list[Job] = []
     marks: list[Result] = []

@@ -200,6 +200,12 @@ class SqlMapper:
                 return result
         return None
 
+    def results(self, cursor: Cursor, after: bytes, limit: int) -> list[Result]:
+        """Return results that can be read, of handles above one, so many at most."""
+        cursor.execute(self.statements.results, (after, limit))
+        found = [read_result(row) for row in cursor.fetchall()]
+        return [result for result in found if isinstance(result, Result)]
+
     def letters(self, cursor: Cursor, after: int, limit: int) -> list[DeadLetter]:
         """Return dead letters that can be read, of numbers above one, so many at most."""
         cursor.execute(self.statements.letters, (after, limit))

@@ -69,6 +69,8 @@ SHARE: Final = 8
 # For how long memcached keeps a result longer than it has to, in seconds: in case nobody asks for
 # what has expired to be forgotten.
 LEEWAY: Final = 3600
+# Later than that, in seconds since 1970, memcached can't say when.
+LAST: Final = 2**31
 FORMAT: Final = 1
 
 PROMISE: Final = "jobs survive a restart of this server, and are lost when memcached ends"
@@ -388,7 +390,7 @@ class MemcachedStore:
             end = int(result.expires) + LEEWAY
             key = self._key("result", result.handle.decode())
             # What lies in the past would not be stored at all.
-            self._items.write(client, {key: pack_result(result)}, end if end > time() else 0)
+            self._items.write(client, {key: pack_result(result)}, end if time() < end < LAST else 0)
             heapq.heappush(self._expiries, (result.expires, result.handle))
 
     def result(self, handle: bytes) -> Result | None:
@@ -396,6 +398,10 @@ class MemcachedStore:
         value = self._one("result", handle)
         result = None if value is None else unpack_result(handle, value)
         return result if isinstance(result, Result) else None
+
+    def results(self, after: bytes, limit: int) -> Sequence[Result]:
+        """Return nothing: results are not in the head, and memcached lists no items."""
+        return ()
 
     def forget_results(self, now: float) -> None:
         """Forget the results that have expired; see ``QueueStore``."""

@@ -82,6 +82,11 @@ class MemoryStore:
         """Return what a job ended with."""
         return self._results.get(handle)
 
+    def results(self, after: bytes, limit: int) -> Sequence[Result]:
+        """Return results in the order of handles."""
+        handles = sorted(handle for handle in self._results if handle > after)
+        return [self._results[handle] for handle in handles[:limit]]
+
     def forget_results(self, now: float) -> None:
         """Forget the results that have expired."""
         for result in list(self._results.values()):

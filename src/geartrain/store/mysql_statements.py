@@ -71,6 +71,12 @@ STATEMENTS: Final = Statements(
         "geartrain_results.ended, geartrain_results.expires FROM geartrain_results WHERE "
         "geartrain_results.handle = %s"
     ),
+    results=(
+        "SELECT geartrain_results.handle, geartrain_results.number, "
+        "geartrain_results.function_name, geartrain_results.outcome, geartrain_results.data, "
+        "geartrain_results.ended, geartrain_results.expires FROM geartrain_results WHERE "
+        "geartrain_results.handle > %s ORDER BY geartrain_results.handle LIMIT 0, %s"
+    ),
     forget_results="DELETE FROM geartrain_results WHERE geartrain_results.expires <= %s",
     highest=(
         "SELECT max(geartrain_jobs.number) AS max_1 FROM geartrain_jobs WHERE "

@@ -90,6 +90,17 @@ class QueueStore(Protocol):
         """Return what a job ended with, None where nothing is kept; it may have expired."""
         ...
 
+    def results(self, after: bytes, limit: int) -> Sequence[Result]:
+        """
+        Return what jobs ended with, in the order of handles.
+
+        Args:
+            after: Only those of larger handles; empty for all.
+            limit: As many as this at most.
+
+        """
+        ...
+
     def forget_results(self, now: float) -> None:
         """Forget the results that have expired at a time, in seconds since 1970."""
         ...

@@ -352,6 +352,16 @@ class RedisStore:
         result = None if value is None else unpack_result(handle, value)
         return result if isinstance(result, Result) else None
 
+    def results(self, after: bytes, limit: int) -> Sequence[Result]:
+        """Return results in the order of handles; see ``QueueStore``."""
+        with self._asking() as client:
+            keys: Any = client.hkeys(self._results)
+            wanted = sorted(key for key in keys if key > after)[:limit]
+            values: Any = client.hmget(self._results, wanted) if wanted else []
+        pairs = zip(wanted, values, strict=True)
+        found = [unpack_result(key, value) for key, value in pairs if value is not None]
+        return [one for one in found if isinstance(one, Result)]
+
     def forget_results(self, now: float) -> None:
         """Forget the results that have expired; see ``QueueStore``."""
         keys = [self._state, self._results, self._expiries]

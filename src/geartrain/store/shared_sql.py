@@ -209,6 +209,13 @@ class SharedSqlStore:
         found = [read_result(row) for row in rows]
         return next((result for result in found if isinstance(result, Result)), None)
 
+    def results(self, after: bytes, limit: int) -> Sequence[Result]:
+        """Return results in the order of handles; see ``QueueStore``."""
+        query = (self.database.statements.results, (after, limit))
+        rows = self._writer.run(lambda one: one.read(*query), fenced=False, patience=LONG_PATIENCE)
+        found = [read_result(row) for row in rows]
+        return [result for result in found if isinstance(result, Result)]
+
     def forget_results(self, now: float) -> None:
         """Forget the results that have expired; see ``QueueStore``."""
         forget = (self.database.statements.forget_results, (now,))

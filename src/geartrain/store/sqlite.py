@@ -255,6 +255,10 @@ class SqliteStore:
         """Return what a job ended with; see ``QueueStore``."""
         return self._do(lambda cursor: self._mapper.result(cursor, handle))
 
+    def results(self, after: bytes, limit: int) -> Sequence[Result]:
+        """Return results in the order of handles; see ``QueueStore``."""
+        return self._do(lambda cursor: self._mapper.results(cursor, after, limit))
+
     def forget_results(self, now: float) -> None:
         """Forget the results that have expired; see ``QueueStore``."""
         self._do(lambda cursor: cursor.execute(STATEMENTS.forget_results, (now,)))

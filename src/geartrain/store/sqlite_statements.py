@@ -68,6 +68,12 @@ STATEMENTS: Final = Statements(
         "geartrain_results.ended, geartrain_results.expires FROM geartrain_results WHERE "
         "geartrain_results.handle = ?"
     ),
+    results=(
+        "SELECT geartrain_results.handle, geartrain_results.number, "
+        "geartrain_results.function_name, geartrain_results.outcome, geartrain_results.data, "
+        "geartrain_results.ended, geartrain_results.expires FROM geartrain_results WHERE "
+        "geartrain_results.handle > ? ORDER BY geartrain_results.handle LIMIT ? OFFSET 0"
+    ),
     forget_results="DELETE FROM geartrain_results WHERE geartrain_results.expires <= ?",
     highest=(
         "SELECT max(geartrain_jobs.number) AS max_1 FROM geartrain_jobs WHERE "

@@ -34,6 +34,7 @@ class Statements:
         keep_row: The parameters of one result, in the order of ``RESULT_COLUMNS``.
         keep_end: Its end, which replaces an earlier result of the same handle.
         result: Reads the result of a handle.
+        results: Reads results of handles above a first, as many as a second parameter says.
         forget_results: Removes the results that expire at a time or before.
         highest: Reads the highest number below a limit.
         generation: Reads the generations that were started; one row.
@@ -63,6 +64,7 @@ class Statements:
         keep_row: str,
         keep_end: str,
         result: str,
+        results: str,
         forget_results: str,
         highest: str,
         generation: str,
@@ -87,6 +89,7 @@ class Statements:
         self.keep_row = keep_row
         self.keep_end = keep_end
         self.result = result
+        self.results = results
         self.forget_results = forget_results
         self.highest = highest
         self.generation = generation
