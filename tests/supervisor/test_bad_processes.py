@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import signal
@@ -184,13 +185,15 @@ def test_a_killed_guard_is_replaced_and_knows_all_processes(up: Start) -> None:
 
 
 def guard_of(manager: Up) -> int:
-    found = [
-        one.pid
-        for one in psutil.Process(manager.process.pid).children()
-        if "geartrain.supervisor.guard" in one.cmdline()
-    ]
-    assert len(found) == 1
-    return found[0]
+    def find() -> int | None:
+        for one in psutil.Process(manager.process.pid).children():
+            # Of a process that has just begun nobody knows the arguments yet.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "geartrain.supervisor.guard" in one.cmdline():
+                    return one.pid
+        return None
+
+    return int(eventually(find, "the guard"))
 
 
 def test_a_supervisor_that_ends_leaves_nothing(up: Start) -> None:

@@ -21,7 +21,7 @@ from tests.server.servers import ThreadServer
 from tests.supervisor.running import GEARTRAIN, Start, Up, eventually
 from tests.supervisor.test_readiness import worker
 
-JOBS = 150
+JOBS = 100
 TASKS = """
 import sys, time
 from geartrain import App

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +28,6 @@ def up(
     """Keep the programs of a configuration file running."""
     from dataclasses import replace
 
-    from geartrain import __version__
     from geartrain.supervisor.configuration import load_configuration
     from geartrain.supervisor.difference import differences
 
@@ -41,22 +39,7 @@ def up(
             print("\n".join(difference.lines()))
         return
 
-    from geartrain.supervisor.running import run_supervisor
+    from geartrain.supervisor.running import run_in_foreground
 
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-
-    def ready() -> None:
-        count = len(configuration.programs)
-        print(
-            f"geartrain {__version__} keeps {count} program{'' if count == 1 else 's'};"
-            f" geartrain ctl is answered at {configuration.socket}",
-            file=sys.stderr,
-        )
-        print("ready", file=sys.stderr, flush=True)
-
-    raise typer.Exit(run_supervisor(configuration, ready))
+    level = logging.DEBUG if verbose else logging.INFO
+    raise typer.Exit(run_in_foreground(configuration, level))

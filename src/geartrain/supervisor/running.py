@@ -5,14 +5,38 @@ Runs a supervisor in this process, from its configuration to its exit code.
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 from collections.abc import Callable
 
+from geartrain import __version__
 from geartrain.supervisor.configuration import Configuration
 from geartrain.supervisor.control import Control
 from geartrain.supervisor.notify import notify
 from geartrain.supervisor.supervisor import Supervisor
 
-__all__ = ["run_supervisor"]
+__all__ = ["run_in_foreground", "run_supervisor"]
+
+
+def run_in_foreground(configuration: Configuration, level: int = logging.INFO) -> int:
+    """
+    Keep the processes of a configuration, and say on standard error what happens.
+
+    Returns the exit code. Raises UsageError where that can't begin.
+    """
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=level, stream=sys.stderr, format=form)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    count = len(configuration.programs)
+
+    def ready() -> None:
+        sys.stderr.write(
+            f"geartrain {__version__} keeps {count} program{'' if count == 1 else 's'};"
+            f" geartrain ctl is answered at {configuration.socket}\nready\n"
+        )
+        sys.stderr.flush()
+
+    return run_supervisor(configuration, ready)
 
 
 def run_supervisor(configuration: Configuration, ready: Callable[[], None]) -> int:
