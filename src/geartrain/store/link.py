@@ -62,6 +62,8 @@ class Database(Protocol):
         head: The revision of the tables that these are for.
         tables: Query of the names of the store's tables.
         now: SQL of the database's clock, in seconds since 1970.
+        free: Ends the session of a server that hangs in the middle of a transaction, given its
+            generation; empty where the database does that by itself.
         name: The URL without a password.
         errors: What the driver raises.
         room: Bytes that one statement may have, parameters included; 0 for no limit. Known
@@ -75,6 +77,7 @@ class Database(Protocol):
     head: str
     tables: str
     now: str
+    free: str
     name: str
     errors: tuple[type[Exception], ...]
     room: int

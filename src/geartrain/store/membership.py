@@ -144,6 +144,8 @@ class Membership:
         self, transaction: Transaction, generation: int, old: ServerRow, *, forced: bool = False
     ) -> bool:
         """Take over one server; return whether nobody else had."""
+        if self.transactions.database.free:
+            transaction.read(self.transactions.database.free, (old.generation,))
         won = transaction.run(
             [(self.statements.take, (generation, old.generation, int(forced)))]
         ) == [1]

@@ -167,6 +167,7 @@ class MysqlDatabase:
     head = HEAD
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = database()"
     now = "UNIX_TIMESTAMP(NOW(6))"
+    free = ""
     errors: tuple[type[Exception], ...] = (pymysql.MySQLError, OSError)
     room_setting = "max_allowed_packet"
 

@@ -8,7 +8,8 @@ what it read before, and has to see what the server it waited for has just commi
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final, TypeVar, cast
 
@@ -52,6 +53,19 @@ LOSSES: Final = ("08", "57P0", "25006", "25P03")
 PASSES: Final = ("53", "54", "55", "57", "58", "XX", "28", "42501")
 
 
+class SyncedPipeline(psycopg.Pipeline):
+    """
+    A pipeline whose last word is its Sync.
+
+    psycopg sends a Flush behind it. That would stop the clock by which PostgreSQL ends the
+    transaction of a client that hangs (``idle_in_transaction_session_timeout``), and what this
+    one has locked could not be taken over.
+    """
+
+    def _fetch_gen(self, *, flush: bool) -> Generator[Any, Any, None]:
+        return super()._fetch_gen(flush=False)
+
+
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that waits for the server no longer than until ``end``."""
 
@@ -63,6 +77,16 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         """Wait for an answer."""
         left = max(0.001, self.end - monotonic())
         return super().wait(gen, interval, min(left, timeout) if timeout else left)
+
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """Send statements together."""
+        pipeline = self._pipeline = SyncedPipeline(self)
+        try:
+            with pipeline:
+                yield pipeline
+        finally:
+            self._pipeline = None
 
 
 class PostgresqlLink:
@@ -117,6 +141,14 @@ class PostgresqlDatabase:
     head = HEAD
     tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
     now = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+    # ``idle_in_transaction_session_timeout`` does not count for a client that was stopped in the
+    # middle of what it sends, or of what it is sent.
+    free = (
+        "SELECT pg_terminate_backend(pid) FROM geartrain_servers "
+        "JOIN pg_stat_activity ON backend_xid = geartrain_servers.xmax "
+        "WHERE generation = %s AND pid <> pg_backend_pid() "
+        "AND xact_start < clock_timestamp() - interval '1 second'"
+    )
     errors: tuple[type[Exception], ...] = (psycopg.Error, OSError)
     # A message of the protocol may have 1 GiB; the server's max_packet comes first.
     room = 1_000_000_000
