@@ -103,11 +103,15 @@ class Connection(asyncio.Protocol):
         """Write what the exchange has for this connection."""
         transport = self.transport
         peer = self.peer
-        chunks = peer.outbox.take()
+        outbox = peer.outbox
+        chunks = outbox.take()
         if transport.is_closing():
             return
-        self.large |= peer.outbox.overrun
-        if peer.outbox.overrun or (self.stalled_since and chunks and self.is_over_limit()):
+        if outbox.overrun:
+            self.large = True
+            self.drop("it does not read what it asked for")
+            return
+        if self.stalled_since and chunks and self.is_over_limit():
             self.drop("it does not read what it asked for")
             return
         if self.stalled_since:
@@ -178,7 +182,8 @@ class PacketConnection(Connection):
         return self.peer.reader.unfinished()
 
     def flush(self) -> None:
-        super().flush()
+        # Not by super(), which is looked up for as long as all of this takes.
+        Connection.flush(self)
         peer = self.peer
         if peer.is_busy():
             self.go_on_soon()

@@ -552,6 +552,14 @@ class Exchange:
         """Return whether there is something for the next commit."""
         return not self.batch.is_empty()
 
+    def has_errands(self) -> bool:
+        """Return whether there is anything that few passes leave: questions, something to log."""
+        return (
+            self.requested != KEEP_RUNNING
+            or bool(self.asked or self.store_questions or self.result_questions)
+            or bool(self.buried or self.given_up)
+        )
+
     def take_batch(self) -> Batch:
         """Return what goes into the next commit."""
         batch = self.batch

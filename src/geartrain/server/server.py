@@ -445,13 +445,23 @@ class JobServer:
             connection = connections.get(peer.session)
             if connection is not None and not (in_doubt and cluster and cluster.withholds(peer)):
                 connection.flush()
-        if exchange.asked:
-            self.ask_others()
         if exchange.has_store_work():
             if self.committer is not None:
                 self.commit(self.committer)
             elif not self.store.durable:
                 self.store.commit(exchange.take_batch())
+        if exchange.has_errands():
+            self.run_errands(exchange)
+        if (self.emptying and not exchange.broker.jobs) or (
+            self.winding_up and not exchange.broker.running()
+        ):
+            self.stopped.set()
+        self.set_timer()
+
+    def run_errands(self, exchange: Exchange) -> None:
+        """See to what few passes leave behind."""
+        if exchange.asked:
+            self.ask_others()
         if exchange.store_questions or exchange.result_questions:
             self.asker.put_questions()
         if exchange.buried:
@@ -460,11 +470,6 @@ class JobServer:
             self.log_given_up()
         if exchange.requested != KEEP_RUNNING:
             self.obey_shutdown()
-        if (self.emptying and not exchange.broker.jobs) or (
-            self.winding_up and not exchange.broker.running()
-        ):
-            self.stopped.set()
-        self.set_timer()
 
     def set_timer(self) -> None:
         """Have the broker ticked when something is due."""
