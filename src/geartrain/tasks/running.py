@@ -32,6 +32,7 @@ class TaskHandler:
 
     def __init__(self, task: RemoteTask[Any, Any]) -> None:
         self.task = task
+        self.on_loop = is_on_loop(task)
 
     def __call__(self, job: Job) -> Ending:
         """Run the task, whatever it raises, and return how its job ended."""
@@ -49,12 +50,14 @@ class TaskHandler:
 
     def run(self, run: Run, args: Any, kwargs: Any) -> Any:
         """Return what the task returns, within its soft time limit."""
-        soft = self.task.limits.soft
-        if is_on_loop(self.task):
+        task = self.task
+        if self.on_loop:
             return LOOP.run(run_on_loop(run, args, kwargs))
-        with soft_limit(soft):
-            result = self.task.function(*args, **kwargs)
-            if not self.task.streams:
+        if task.limits.soft is None and not task.streams:
+            return task.function(*args, **kwargs)
+        with soft_limit(task.limits.soft):
+            result = task.function(*args, **kwargs)
+            if not task.streams:
                 return result
             for piece in result:
                 run.send(piece)
@@ -72,11 +75,15 @@ class AsyncTaskHandler:
     def __init__(self, task: RemoteTask[Any, Any]) -> None:
         self.task = task
         self.blocking = TaskHandler(task)
+        self.on_loop = is_on_loop(task)
 
     async def __call__(self, job: AsyncJob) -> Ending:
         """Run the task, whatever it raises, and return how its job ended."""
         limits = self.task.limits
-        if is_on_loop(self.task):
+        if self.on_loop and limits.hard is None:
+            # The usual case, without a task of its own.
+            return await self.run(job)
+        if self.on_loop:
             running: asyncio.Future[Ending] = asyncio.ensure_future(self.run(job))
         else:
             outlet = LoopOutlet(job, asyncio.get_running_loop())
@@ -186,6 +193,8 @@ async def run_on_loop(run: Run, args: Any, kwargs: Any, job: AsyncJob | None = N
 
     """
     function, soft = run.task.function, run.task.limits.soft
+    if soft is None and not run.task.streams:
+        return await function(*args, **kwargs)
     try:
         async with asyncio.timeout(soft) as limit:
             if not run.task.streams:

@@ -194,6 +194,8 @@ class ChildRunner:
         # The first thing it sends is that it is ready.
         if self.receive(child) is None:
             return
+        # Its age counts from here, so that a slow start does not eat it up.
+        child.age = Age(self.rules.lifetime, child.process.pid or 0)
         self.group.enabled = True
         self.set_enabled(self.group, True)
         while not self.closing:

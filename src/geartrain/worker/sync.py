@@ -101,6 +101,8 @@ class Worker:
         options: Sequence[bytes] = (),
         rules: WorkerRules = NO_RULES,
     ) -> None:
+        if hasattr(servers, "tasks"):
+            raise UsageError("the tasks of an app are run by TaskWorker(app), not by a Worker")
         if execution not in get_args(ExecutionName):
             names = ", ".join(repr(name) for name in get_args(ExecutionName))
             raise UsageError(f"execution is {execution!r}; it is one of {names}")
