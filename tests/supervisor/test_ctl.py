@@ -125,6 +125,16 @@ def test_a_start_that_fails_is_code_1(manager: Up) -> None:
     assert "exited with code 1 too quickly" in done.stdout
 
 
+def test_a_start_does_not_wait_for_what_can_not_come(up: Start) -> None:
+    manager = up(
+        db={"command": "false", "startretries": 0},
+        web={**LASTING, "depends_on": "db", "autostart": False},
+    )
+    done = ctl(manager, "start", "web")
+    assert done.returncode == 1
+    assert "waits for db" in done.stdout
+
+
 def test_what_is_run_once_has_started_well_while_it_runs(up: Start) -> None:
     once = {"command": "sleep 1000", "startsecs": 0, "autorestart": False, "autostart": False}
     assert ctl(up(once=once), "start", "once").returncode == 0

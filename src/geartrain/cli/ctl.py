@@ -307,6 +307,10 @@ def _size(count: int | None) -> str:
 def _shell(context: typer.Context) -> None:
     """Carry out lines as if each stood behind ``geartrain ctl``."""
     prompt = "geartrain> " if sys.stdin.isatty() else ""
+    if prompt:
+        with contextlib.suppress(ImportError):
+            # Lines can then be edited and had again.
+            import readline  # noqa: F401
     while True:
         try:
             words = shlex.split(input(prompt))

@@ -32,12 +32,9 @@ from geartrain.supervisor.fleet import Fleet
 from geartrain.supervisor.output import Sink
 from geartrain.supervisor.outputs import STREAMS
 from geartrain.supervisor.process import (
-    BACKOFF,
     DOWN,
     NAMES,
     RUNNING,
-    STARTING,
-    STOPPING,
     Process,
 )
 from geartrain.supervisor.supervisor import Supervisor
@@ -288,7 +285,7 @@ class Control:
         changed = asyncio.Event()
         self.supervisor.observers.add(changed.set)
         try:
-            while any(is_moving(one) for one in processes):
+            while any(self.fleet.is_moving(one) for one in processes):
                 changed.clear()
                 await changed.wait()
         finally:
@@ -339,13 +336,6 @@ class Control:
     def rows(self, processes: Iterable[Process]) -> list[dict[str, Any]]:
         now = self.supervisor.loop.time()
         return [row_of(one, now) for one in processes]
-
-
-def is_moving(process: Process) -> bool:
-    """Whether a process is on its way to another state."""
-    if process.state in (STARTING, STOPPING, BACKOFF) or process.replace:
-        return True
-    return process.wanted and process.state in DOWN
 
 
 def choose(fleet: Fleet, patterns: list[str]) -> list[Process]:

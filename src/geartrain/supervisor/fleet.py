@@ -43,6 +43,7 @@ from geartrain.supervisor.process import (
     RUNNING,
     STARTING,
     STOPPING,
+    UNKNOWN,
     Process,
 )
 from geartrain.supervisor.program import EXIT, Launch, Program
@@ -433,5 +434,28 @@ class Fleet:
             key=lambda one: (self.rank_of(one), one.program.name, one.number),
         )
 
+    def is_moving(self, process: Process) -> bool:
+        """Whether a process is on its way to another state, without anybody's further doing."""
+        if is_underway(process):
+            return True
+        if process.state == RUNNING:
+            others = self.processes_of(process.program.name)
+            return bool(process.replace) and any(map(is_underway, others))
+        if not process.wanted or process.state == UNKNOWN:
+            return False
+        # It waits for others, and goes on if they do.
+        return any(
+            self.is_moving(one)
+            for name in process.program.depends_on
+            for one in self.processes_of(name)
+        )
+
     def refuse(self, reason: str) -> None:
         self.effects.append(Refused(reason))
+
+
+def is_underway(process: Process) -> bool:
+    """Whether a process is about to come to another state by itself."""
+    if process.state == BACKOFF:
+        return process.deadline is not None
+    return process.state in (STARTING, STOPPING)
