@@ -105,7 +105,7 @@ def missed(found: Findings) -> list[str]:
         parts.append(f"**{name}, {row.figure}**: {have}, goal {row.goal}.")
         parts += [*wrap(known, 100), ""]
     for name in dict.fromkeys(each.kind.name for each, _ in pairs):
-        if name in found.profiles:
+        if name in found.profiles and found.profiles[name].objects:
             parts += profile_section(name, found.profiles[name])
     return parts
 

@@ -10,8 +10,8 @@ __all__ = ["REMARKS"]
 
 FOREGROUND = (
     "Four fifths of the server's time are the kernel's: a job takes four reads, five writes and "
-    "three waits, as many as the protocol asks for and as gearmand makes. Where cores fall asleep "
-    "in between, half of that is waking them, and the machine decides more than the server does. "
+    "three waits, as many as the protocol asks for. Where cores fall asleep in between, half of "
+    "that is waking them, and the machine decides more than the server does. "
     "Tried: writing the worker's NOOP before the client's JOB_CREATED, which made no difference. "
     "Polling instead of waiting would be faster, and use up a core for it."
 )
