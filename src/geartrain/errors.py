@@ -398,7 +398,16 @@ class StoreError(GeartrainError):
 
 
 class StoreUnavailable(StoreError):
-    """The store can't be written or read now: full, locked, down or slow. It is tried again."""
+    """
+    The store can't be written or read now: full, locked, down or slow. It is tried again.
+
+    Attributes:
+        unknown: A commit may have got through all the same. Where servers share the store,
+            another one could run its jobs, so nobody may be told that they will not run.
+
+    """
+
+    unknown = False
 
 
 class StoreDamaged(StoreError):

@@ -118,6 +118,7 @@ from geartrain.broker.shared_commands import (
     LoseLease,
     StatusFound,
     TrustLease,
+    Uncertain,
 )
 from geartrain.server.policies import policy_of
 
@@ -400,6 +401,7 @@ class Stage:
     and, where the store is shared::
 
         forgotten NUMBER ...    these jobs are gone from the store
+        uncertain [NUMBER ...]  these jobs may be stored or not
         coalesced NUMBER HANDLE the store did not keep the job: that of this handle has its key
         adopted HANDLE FUNCTION unique=KEY workload=BYTES
                                 a job of a server that is gone
@@ -448,6 +450,8 @@ class Stage:
             return self.step(Forgotten([int(number) for number in rest]))
         if first == "coalesced":
             return self.step(Coalesced(self.take(rest[:1])[0], rest[1].encode()))
+        if first == "uncertain":
+            return self.step(Uncertain(self.take(rest)))
         if first == "adopted":
             return self.adopt(rest)
         if first == "joined":

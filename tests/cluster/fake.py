@@ -127,7 +127,9 @@ class Faults:
         if self.delay_after:
             self.sleep(self.delay_after)
         if self.lose_answers:
-            raise StoreUnavailable("the test has lost the answer")
+            lost = StoreUnavailable("the test has lost the answer")
+            lost.unknown = True
+            raise lost
 
 
 class FakeSharedStore:
@@ -155,6 +157,8 @@ class FakeSharedStore:
         self.generation = 0
         # Generations whose jobs this server has been given.
         self.held: set[int] = set()
+        # Jobs of commits whose answers were lost; the next one takes them out.
+        self.take_out: list[int] = []
 
     @property
     def name(self) -> str:
@@ -211,8 +215,12 @@ class FakeSharedStore:
         self.faults.on_the_way()
         with self.database.lock:
             self.fence()
+            for number in self.take_out:
+                self.database.jobs.pop(number, None)
+            self.take_out = [job.number for job in batch.adds]
             coalesced = self.write(batch)
         self.faults.on_the_way_back()
+        self.take_out = []
         return coalesced
 
     def write(self, batch: Batch) -> list[Coalesced]:

@@ -284,6 +284,36 @@ def test_a_store_that_is_away_for_longer_than_the_lease_and_comes_back_costs_not
     eventually(lambda: len(database.jobs) == 1, "the first has ended")
 
 
+def test_a_submission_that_may_have_been_stored_is_not_refused(
+    start: Start, database: FakeDatabase
+) -> None:
+    """The commit got through, its answer did not; the connection ends, and that says nothing."""
+    server = start("one", lease=30.0)
+    client, other = server.peer(), server.peer()
+    other.echo()
+    server.shared.faults.lose_answers = True
+    client.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    client.expect_end()
+    assert len(database.jobs) == 1
+    # It is taken out before anything else is stored.
+    server.shared.faults.lose_answers = False
+    handle = submit(other, b"f", b"")
+    assert [job.handle for job in database.jobs.values()] == [handle]
+
+
+def test_a_submission_that_takes_too_long_is_not_refused_either(start: Start) -> None:
+    server = start("one", lease=30.0, store_timeout=0.1)
+    client, late = server.peer(), server.peer()
+    late.echo()
+    server.shared.faults.gate.clear()
+    client.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    eventually(lambda: bool(server.cluster.committer.commits.under_way), "it is under way")
+    late.send(SUBMIT_JOB_BG, b"f", b"", b"")
+    client.expect_end()
+    # This one was never begun, so it may be refused.
+    assert refusal(late)
+
+
 # Unique keys.
 
 

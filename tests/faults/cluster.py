@@ -320,3 +320,25 @@ def restart_all(running: Load) -> None:
         member.stop()
         member.start()
     running.run_for(200)
+
+
+def lose_database(running: Load, lose: Callable[[], None], back: Callable[[], None]) -> float:
+    """
+    Lose a machine of the database under load, and later get it back.
+
+    Args:
+        lose: Ends it, and does what an administrator or a watcher would do then.
+        back: Brings it back, if it comes back.
+
+    Returns for how many seconds nothing was acknowledged, at most, after it was lost.
+    """
+    ledger = running.ledger
+    lost = time.monotonic()
+    # What runs when the database is lost may end there or not.
+    ledger.kill()
+    lose()
+    ledger.kill()
+    running.run_for(300)
+    back()
+    running.run_for(300)
+    return ledger.longest_silence(lost)

@@ -498,7 +498,7 @@ class CutOff(SessionEffect):
     """
     Close the connection, and send nothing of what was to be sent.
 
-    It works on, or waits for, what another server has taken over.
+    It works on, or waits for, what another server has taken over, or may.
     """
 
     __slots__ = ()

@@ -37,6 +37,7 @@ from geartrain.broker.shared_commands import (
     ServersFound,
     StatusFound,
     TrustLease,
+    Uncertain,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def obey(broker: Broker, now: float, command: Command) -> None:
         forgotten(broker, command.numbers)
     elif isinstance(command, Coalesced):
         coalesced(broker, now, command.job, command.handle)
+    elif isinstance(command, Uncertain):
+        uncertain(broker, now, command.jobs)
     elif isinstance(command, StatusFound):
         status_found(broker, command)
     elif isinstance(command, ServersFound):
@@ -174,6 +177,22 @@ def coalesced(broker: Broker, now: float, job: Job, handle: bytes) -> None:
         created.waits = False
     for created in waiting:
         broker.release(created.session)
+
+
+def uncertain(broker: Broker, now: float, jobs: list[Job]) -> None:
+    """
+    Cut off who submitted jobs of a commit that may have got through.
+
+    Should this server be lost before it has taken them out again, another one runs them. So it
+    would be wrong to refuse them; a connection that ends says nothing.
+    """
+    concerned: dict[int, bool] = {}
+    for job in jobs:
+        for created in job.unstored or ():
+            concerned[created.session] = True
+    cut_off(broker, now, concerned)
+    for job in jobs:
+        broker.persist_failed(job, b"")
 
 
 # Jobs of a server that is gone.
@@ -290,12 +309,17 @@ def lose(broker: Broker, now: float) -> None:
             concerned[answer.session] = True
     broker.endings = {}
     broker.own_handles = b""
+    cut_off(broker, now, concerned)
+    trust(broker, now)
+
+
+def cut_off(broker: Broker, now: float, concerned: dict[int, bool]) -> None:
+    """End these sessions, and have their connections closed."""
     for number in concerned:
         session = broker.sessions.get(number)
         if session is not None:
             broker.disconnect(now, session)
             broker.effects.append(CutOff(number))
-    trust(broker, now)
 
 
 def drop(broker: Broker, job: Job, concerned: dict[int, bool]) -> None:

@@ -21,6 +21,15 @@ class Coalesced(Command):
         self.handle = handle
 
 
+class Uncertain(Command):
+    """Nobody can know whether the store has these jobs: it may have, and will take them out."""
+
+    __slots__ = ("jobs",)
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.jobs = jobs
+
+
 class Forgotten(Command):
     """The store has removed the jobs with these numbers."""
 
@@ -134,4 +143,5 @@ __all__ = [
     "ServersFound",
     "StatusFound",
     "TrustLease",
+    "Uncertain",
 ]

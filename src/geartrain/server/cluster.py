@@ -23,6 +23,7 @@ from geartrain.broker.shared_commands import (
     JoinStore,
     LoseLease,
     TrustLease,
+    Uncertain,
 )
 from geartrain.server.lease import Lease
 from geartrain.server.shared_committer import SharedCommitter, boot_clock
@@ -151,6 +152,10 @@ class Cluster:
         if self.in_doubt:
             self.loop.call_soon_threadsafe(self.look)
 
+    def uncertain(self, jobs: list[Job]) -> None:
+        """These jobs may have been stored although the store said no."""
+        self.loop.call_soon_threadsafe(self.step_uncertain, jobs)
+
     def forgotten(self, numbers: list[int]) -> None:
         """The store has removed these jobs."""
         self.loop.call_soon_threadsafe(self.step_forgotten, numbers)
@@ -174,6 +179,11 @@ class Cluster:
         if self.server.exchange.broker.endings:
             self.server.exchange.step(self.server.clock(), Forgotten(numbers))
             self.server.finish_pass()
+
+    def step_uncertain(self, jobs: list[Job]) -> None:
+        """Cut off who submitted jobs that nobody knows to be stored or not."""
+        self.server.exchange.step(self.server.clock(), Uncertain(jobs))
+        self.server.finish_pass()
 
     def step_coalesced(self, jobs: list[Job], coalesced: Sequence[CoalescedRow]) -> list[Job]:
         """Answer for the jobs that the store did not keep; return the others."""

@@ -464,7 +464,7 @@ class Exchange:
         peer.outbox.take()
         peer.listing = None
         peer.forget_waiting()
-        peer.fault = "another server has taken over what it works on or waits for"
+        peer.fault = "another server has taken over, or may, what it works on or waits for"
         peer.closing = True
         self.note_written(peer)
 

@@ -44,6 +44,9 @@ class Listener(Protocol):
     def renewed(self) -> None:
         """The lease is this server's for its whole length."""
 
+    def uncertain(self, jobs: list[Job]) -> None:
+        """These jobs may have been stored although the store said no."""
+
     def forgotten(self, numbers: list[int]) -> None:
         """The store has removed these jobs."""
 
@@ -104,6 +107,15 @@ class SharedCommitter(Committer):
             if not self.away:
                 self.commits.put(batch)
                 self.changed.notify()
+
+    def give_up(self) -> list[Job]:
+        """Return submissions that nobody has begun to store; the others may be stored by now."""
+        with self.changed:
+            under_way = self.commits.under_way
+            jobs = self.commits.give_up()
+        if under_way:
+            self.listener.uncertain(under_way)
+        return jobs[len(under_way) :]
 
     def rejoin(self, prefix: bytes) -> None:
         """Join again, with handles that start like this; what was held has been dropped."""
@@ -171,6 +183,10 @@ class SharedCommitter(Committer):
         if isinstance(error, LeaseLost):
             self.lose(error)
             return
+        if getattr(error, "unknown", False):
+            numbers = {job.number for job in batch.adds}
+            self.listener.uncertain([job for job in jobs if job.number in numbers])
+            jobs = [job for job in jobs if job.number not in numbers]
         super().tell(batch, jobs, error, coalesced)
         if error is None:
             gone = batch.dones + [letter.job.number for letter in batch.dead]

@@ -138,9 +138,14 @@ class Transactions:
                         sleep(PAUSE)
                     continue
                 self._note(doubtful is not None, undo)
-                raise self.translated(error) from error
-            except BaseException:
+                failure = self.translated(error)
+                if isinstance(failure, StoreUnavailable):
+                    failure.unknown = doubtful is not None
+                raise failure from error
+            except BaseException as error:
                 self._note(doubtful is not None, undo)
+                if isinstance(error, StoreUnavailable):
+                    error.unknown = doubtful is not None
                 self._give_way(CONFLICT)
                 raise
 
