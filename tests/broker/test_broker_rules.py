@@ -50,14 +50,23 @@ from geartrain.broker.commands import (
     WantExceptions,
     WorkStatus,
 )
-from geartrain.broker.effects import Effect, Forget, KeepAttempts, Noop, Persist, SessionEffect
+from geartrain.broker.effects import (
+    Bury,
+    Effect,
+    Forget,
+    KeepAttempts,
+    Noop,
+    Persist,
+    SessionEffect,
+)
 from geartrain.broker.job import STATE_NAMES, Job
+from geartrain.server.policies import policy_of
 from tests.broker.story import REPORTS, text, words_of
 from tests.broker.twin import Twin
 
 NAMES = [b"f", b"g", b"h"]
 FUNCTIONS = st.sampled_from([b"f", b"f", b"g", b"f", b"g", b"h"])
-UNIQUES = st.sampled_from([b"", b"u", b"v", b"-"])
+UNIQUES = st.sampled_from([b"", b"u", b"v", b"-", b"u:2", b"uv"])
 WORKLOADS = st.sampled_from([b"", b"w", b"x"])
 PRIORITIES = st.sampled_from([1, 0, 2])
 # Connections that may be there; who leaves comes back under a new number. Most are either
@@ -74,6 +83,21 @@ LIMITS = st.sampled_from([(0, 0, 0), (2, 2, 2), (0, 1, 3)])
 HANDLE_LIMIT = 63
 
 
+# What functions may have for policies, in any pair.
+POLICIES: list[tuple[str, dict[str, Any]]] = [
+    ("f", {"retries": 1, "backoff": 2, "retention": 5}),
+    ("f", {"max_attempts": 3, "backoff": 0, "poison": 2, "unique": "queued"}),
+    ("f", {"concurrency": 1, "retries": 2, "backoff": "exp(0.5s, 2s)", "dead_letters": False}),
+    ("f", {"concurrency_per_key": 1, "timeout": 2, "retries": 1, "backoff": "250ms"}),
+    ("f", {"rate": "1/s", "retention": 3}),
+    ("g", {"concurrency": 2, "rate": "2/2s", "burst": 2}),
+    ("g", {"expires": 3, "dead_letters": True, "concurrency_per_key": 1}),
+    ("g", {"expires": 2, "max_attempts": 2, "backoff": 5, "unique": "queued"}),
+    ("g", {"timeout": 1, "poison": 1}),
+    ("g", {"concurrency_per_key": 2, "key_separator": "v"}),
+]
+
+
 class BrokerRules(RuleBasedStateMachine):
     """The broker keeps its promises under any sequence of commands."""
 
@@ -87,7 +111,7 @@ class BrokerRules(RuleBasedStateMachine):
         # What the store has, and what it is to change with its next commit.
         self.stored: dict[int, Job] = {}
         self.storing: list[Job] = []
-        self.changes: list[Forget | KeepAttempts] = []
+        self.changes: list[Forget | KeepAttempts | Bury] = []
         self.forgotten: set[int] = set()
         # All handles ever told, in order.
         self.handles: list[bytes] = []
@@ -105,12 +129,24 @@ class BrokerRules(RuleBasedStateMachine):
         compat=st.sampled_from(["2.0", "1.1", "1.1 with round robin"]),
         workers=st.integers(0, 3),
         asleep=st.booleans(),
+        policies=st.lists(st.sampled_from(POLICIES), max_size=2, unique_by=lambda one: one[0]),
     )
-    def start(self, durable: bool, retries: int, compat: str, workers: int, asleep: bool) -> None:
+    def start(
+        self,
+        durable: bool,
+        retries: int,
+        compat: str,
+        workers: int,
+        asleep: bool,
+        policies: list[tuple[str, dict[str, Any]]],
+    ) -> None:
         """Start with some workers that are ready, so that stories need not begin with them."""
         self.durable = durable
         self.retries = retries
         self.compat = compat
+        self.policies = {
+            name: policy_of("here", name, {"jitter": 0, **keys}) for name, keys in policies
+        }
         self.boot()
         for peer in range(5 - workers, 5):
             for function in NAMES[: peer - 1]:
@@ -131,8 +167,9 @@ class BrokerRules(RuleBasedStateMachine):
             self.retries,
             self.compat != "2.0",
             self.compat != "1.1",
+            policies=list(self.policies.values()),
         )
-        self.twin = Twin(prefix, self.durable, self.retries, self.compat)
+        self.twin = Twin(prefix, self.durable, self.retries, self.compat, self.policies)
         self.twin.first_number = first_number
         self.peers = {}
         self.storing = []
@@ -167,11 +204,12 @@ class BrokerRules(RuleBasedStateMachine):
                 assert effect.session in self.broker.sessions
             if isinstance(effect, Persist):
                 self.storing.append(effect.job)
-            elif isinstance(effect, Forget | KeepAttempts):
+            elif isinstance(effect, Forget | KeepAttempts | Bury):
                 self.changes.append(effect)
-                if isinstance(effect, Forget):
-                    assert effect.number not in self.forgotten
-                    self.forgotten.add(effect.number)
+                if not isinstance(effect, KeepAttempts):
+                    number = effect.job.number if isinstance(effect, Bury) else effect.number
+                    assert number not in self.forgotten
+                    self.forgotten.add(number)
             elif isinstance(effect, Noop):
                 self.noops[effect.session] = self.noops.get(effect.session, 0) + 1
         self.note_woken(command)
@@ -448,8 +486,11 @@ class BrokerRules(RuleBasedStateMachine):
         for change in self.changes:
             if isinstance(change, Forget):
                 self.stored.pop(change.number, None)
+            elif isinstance(change, Bury):
+                self.stored.pop(change.job.number, None)
             elif change.number in self.stored:
                 self.stored[change.number].attempts = change.attempts
+                self.stored[change.number].epoch = change.epoch
         self.changes = []
 
     @precondition(lambda self: self.durable)
@@ -515,6 +556,10 @@ class BrokerRules(RuleBasedStateMachine):
         for sleeper in self.sleepers():
             for function, _ in sleeper.abilities:
                 jobs = sum(len(self.twin.waiting_of(function, priority)) for priority in range(3))
+                jobs = min(jobs, self.twin.room(function))
+                if function in self.policies and self.policies[function].interval:
+                    # The next one is woken when this one has taken its job.
+                    jobs = min(jobs, 1)
                 coming = [
                     number
                     for number, moment in self.woken.items()
@@ -554,7 +599,7 @@ class BrokerRules(RuleBasedStateMachine):
             else:
                 real = self.broker.jobs[job.handle.encode()]
                 assert real.obligation
-                assert STATE_NAMES[real.state] in ("waiting", "delayed", "running")
+                assert STATE_NAMES[real.state] in ("waiting", "delayed", "running", "held")
 
     @invariant()
     def store_matches_memory(self) -> None:
@@ -581,12 +626,14 @@ class BrokerRules(RuleBasedStateMachine):
             for priority, line in enumerate(function.lines):
                 waiting = [
                     text(job.handle)
-                    for job in line.jobs or []
+                    # One that was held meanwhile may stand there twice.
+                    for job in dict.fromkeys(line.jobs or [])
                     if STATE_NAMES[job.state] == "waiting"
                 ]
                 assert waiting == [job.handle for job in self.twin.waiting_of(name, priority)]
                 assert line.count == len(waiting)
-                assert (function.name in broker.ready[priority]) == bool(waiting)
+                open_to_all = bool(waiting) and self.twin.room(name) > 0
+                assert (function.name in broker.ready[priority]) == open_to_all
                 assert len(line.jobs or []) <= 2 * line.count + 64
         assert broker.running() == sum(job.worker is not None for job in broker.jobs.values())
         assert broker.timetable.timed == sum(job.deadline > 0 for job in broker.jobs.values())
@@ -619,10 +666,16 @@ class BrokerRules(RuleBasedStateMachine):
         worker = self.peer(0)
         for function in NAMES:
             self.step(CanDo(worker, function))
-        while "JOB_ASSIGN" in self.step(GrabJob(worker, 0))[0]:
-            handle = self.twin.session(worker).holds[0].handle.encode()
-            self.step(REPORTS["work_complete"](worker, handle, b"r"))
+        for _ in range(1000):
+            while "JOB_ASSIGN" in self.step(GrabJob(worker, 0))[0]:
+                handle = self.twin.session(worker).holds[0].handle.encode()
+                self.step(REPORTS["work_complete"](worker, handle, b"r"))
+            if not self.twin.jobs:
+                break
+            # What is left has to wait: for a back-off, or for its turn.
+            self.wait(1.0)
         self.disconnect(0)
+        self.wait(10.0)
         self.carry_out_changes()
         assert self.stored == {}
         self.check_empty()
@@ -632,6 +685,11 @@ class BrokerRules(RuleBasedStateMachine):
         assert broker.next_deadline() is None
         assert (broker.jobs, broker.sessions, broker.ready) == ({}, {}, ({}, {}, {}))
         assert (broker.timetable.timed, broker.timetable.postponed, broker.running()) == (0, 0, 0)
+        assert (broker.agenda.openings, broker.agenda.expiries, broker.agenda.watched) == (
+            [],
+            [],
+            0,
+        )
         assert (
             len(broker.timetable.delayed),
             len(broker.timetable.deadlines),
@@ -639,6 +697,9 @@ class BrokerRules(RuleBasedStateMachine):
         ) == (0, 0, 0)
         for function in broker.functions.values():
             assert (function.jobs, function.running, function.workers) == (0, 0, 0)
+            policing = function.policing
+            if policing is not None:
+                assert (policing.keys, policing.losses, policing.expiries) == ({}, {}, {})
             assert not function.uniques
             assert not function.workloads
             assert not function.sleepers

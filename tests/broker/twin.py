@@ -20,9 +20,12 @@ from geartrain.broker.administering import (
 from geartrain.broker.broker import MAX_EXCEPTED, MAX_UNIQUE
 from geartrain.broker.commands import Command, SessionCommand, SubmitJob
 from geartrain.broker.job import Job
+from geartrain.broker.policy import Policy
 from tests.broker.story import GRABS, OUTCOMES, REPORTS, joined, lines, text
 
 STORING, WAITING, DELAYED, RUNNING, ENDED = "storing", "waiting", "delayed", "running", "ended"
+HELD = "held"
+NO_POLICY = Policy(b"")
 
 
 class TwinAnswer:
@@ -61,6 +64,28 @@ class TwinJob:
         self.progress = ("0", "0")
         # Answers that wait for the store.
         self.unstored: list[TwinAnswer] | None = None
+        self.submitted = 0.0
+        # Until when it is delayed, and until when it may wait.
+        self.wake = 0.0
+        self.expires: float | None = None
+        # Workers lost with it.
+        self.losses = 0
+        # Whether submissions with its unique key join it; when it last got in line.
+        self.claims = False
+        self.lined = 0
+
+    def is_like(self, submission: SubmitJob) -> bool:
+        """Return whether a submission has its unique key."""
+        mine = self.submission
+        if (
+            not mine.unique
+            or mine.unique != submission.unique
+            or mine.function != submission.function
+        ):
+            return False
+        return mine.unique != b"-" or (
+            mine.workload != b"" and mine.workload == submission.workload
+        )
 
 
 class TwinSession:
@@ -90,12 +115,21 @@ class Twin:
     order, and so are those for the store and the log.
     """
 
-    def __init__(self, prefix: str, durable: bool, retries: int, compat: str) -> None:
+    def __init__(
+        self, prefix: str, durable: bool, retries: int, compat: str, policies: dict[str, Policy]
+    ) -> None:
         self.prefix = prefix
         self.durable = durable
         self.retries = retries
         self.compat = compat
+        self.policies = policies
         self.now = 0.0
+        # Jobs that stand in no line, the next one first; functions and keys with room since.
+        self.held_jobs: list[TwinJob] = []
+        self.freed: list[tuple[str, bytes]] = []
+        # When the next job of a function with a rate would start, if all came in time.
+        self.next_turns: dict[str, float] = {}
+        self.linings = 0
         self.count = 0
         self.first_number = 1
         self.sessions: list[TwinSession] = []
@@ -118,6 +152,7 @@ class Twin:
             rule(self.session(command.session), command)
         else:
             rule(command)
+        self.settle()
         for session in self.sessions:
             self.flush(session)
         told = self.told
@@ -150,13 +185,12 @@ class Twin:
 
     def same(self, submission: SubmitJob) -> TwinJob | None:
         """Return the job that a submission joins."""
-        for job in self.jobs_of(text(submission.function)):
-            mine, its = submission, job.submission
-            if job.cancelled or not mine.unique or mine.unique != its.unique:
-                continue
-            if mine.unique != b"-" or (mine.workload and mine.workload == its.workload):
-                return job
-        return None
+        found = [job for job in self.jobs_of(text(submission.function)) if job.claims]
+        return next((job for job in found if job.is_like(submission)), None)
+
+    def offer(self, job: TwinJob) -> None:
+        """Let submissions join a job, unless another one has its key."""
+        job.claims = job.claims or self.same(job.submission) is None
 
     def know(self, function: str) -> None:
         if function not in self.functions:
@@ -224,6 +258,8 @@ class Twin:
         number = self.first_number + self.count
         self.count += 1
         job = TwinJob(number, f"{self.prefix}:{self.count}", command)
+        job.submitted = self.now
+        self.offer(job)
         self.jobs.append(job)
         if self.durable and command.background:
             job.state = STORING
@@ -255,7 +291,7 @@ class Twin:
         # It names no function, so the one that was known first and has the key wins.
         for function in reversed(self.functions):
             for job in self.jobs_of(function):
-                if job.submission.unique == command.unique and not job.cancelled:
+                if job.submission.unique == command.unique and job.claims:
                     found = job
         if command.unique in (b"", b"-"):
             found = None
@@ -319,8 +355,10 @@ class Twin:
             ),
         )
         job.attempts = old.attempts
+        job.submitted = old.submitted
         job.owed = True
         self.know(job.function)
+        self.offer(job)
         self.jobs.append(job)
         self.acknowledged.append(job)
         self.enqueue(job)
@@ -328,14 +366,45 @@ class Twin:
     # Lines.
 
     def enqueue(self, job: TwinJob) -> None:
+        limit = self.policy(job).expires
+        if limit:
+            job.expires = max(job.submitted, float(job.submission.epoch)) + limit
         if job.submission.epoch > self.now:
             job.state = DELAYED
+            job.wake = float(job.submission.epoch)
         else:
-            job.state = WAITING
-            self.line.append(job)
+            self.line_up(job, False)
 
-    def put_back(self, job: TwinJob) -> None:
+    def line_up(self, job: TwinJob, first: bool) -> None:
+        """Let a job wait in line, or hold it where its key has as many as it may have."""
+        if self.is_full(job):
+            others = [
+                other
+                for other in self.line
+                if other.function == job.function
+                and self.key(other) == self.key(job)
+                and other.submission.priority > job.submission.priority
+            ]
+            if not others:
+                self.hold(job, first)
+                return
+            other = max(others, key=lambda one: (one.submission.priority, one.lined))
+            self.line.remove(other)
+            self.hold(other, True)
+        job.state = WAITING
+        self.linings += 1
+        job.lined = self.linings
+        self.line.insert(0 if first else len(self.line), job)
+
+    def hold(self, job: TwinJob, first: bool) -> None:
+        job.state = HELD
+        self.held_jobs.insert(0 if first else len(self.held_jobs), job)
+
+    def put_back(self, job: TwinJob, overdue: bool, gone: bool) -> None:
         job.worker = job.due = None
+        self.free(job)
+        if (job.owed or job.clients) and self.is_lost(job, overdue, gone):
+            return
         job.attempts += 1
         job.progress = ("0", "0")
         if not job.owed and not job.clients:
@@ -346,21 +415,147 @@ class Twin:
         else:
             if job.owed:
                 self.disk(f"attempts {job.number} {job.attempts}")
-            job.state = WAITING
-            self.line.insert(0, job)
+            self.line_up(job, True)
 
-    def lose(self, session: TwinSession, jobs: list[TwinJob]) -> None:
+    def lose(self, session: TwinSession, jobs: list[TwinJob], overdue: bool = False) -> None:
         """Take jobs from a worker, the oldest last, so that it is first in line again."""
+        gone = session not in self.sessions
         for job in reversed(list(jobs)):
             session.holds.remove(job)
-            self.put_back(job)
+            self.put_back(job, overdue, gone)
+
+    # Policies.
+
+    def policy(self, job: TwinJob) -> Policy:
+        return self.policies.get(job.function, NO_POLICY)
+
+    def key(self, job: TwinJob) -> bytes:
+        policy = self.policy(job)
+        return policy.key(job.submission.unique) if policy.per_key else b""
+
+    def is_full(self, job: TwinJob) -> bool:
+        """Return whether a job's key has as many jobs in line and running as it may have."""
+        key = self.key(job)
+        if not key:
+            return False
+        others = [other for other in self.jobs_of(job.function) if self.key(other) == key]
+        busy = [other for other in others if other is not job and other.state in (WAITING, RUNNING)]
+        return len(busy) >= self.policy(job).per_key
+
+    def free(self, job: TwinJob) -> None:
+        """Note that another job of this one's key may get in line, at the end of the step."""
+        self.freed.append((job.function, self.key(job)))
+
+    def settle(self) -> None:
+        freed, self.freed = self.freed, []
+        for function, key in freed:
+            held = [
+                job for job in self.held_jobs if (job.function, self.key(job)) == (function, key)
+            ]
+            for job in sorted(held, key=lambda one: one.submission.priority):
+                if not self.is_full(job):
+                    self.held_jobs.remove(job)
+                    self.line_up(job, True)
+
+    def room(self, function: str) -> int:
+        """Return how many jobs of a function may start now."""
+        policy = self.policies.get(function, NO_POLICY)
+        room = 1000
+        if policy.concurrency:
+            running = [job for job in self.jobs_of(function) if job.state == RUNNING]
+            room = policy.concurrency - len(running)
+        if policy.interval:
+            ahead = self.next_turns.get(function, 0.0) - self.now
+            starts = policy.burst
+            while ahead > 0.00001:
+                ahead -= policy.interval
+                starts -= 1
+            room = min(room, starts)
+        return max(0, room)
+
+    def is_lost(self, job: TwinJob, overdue: bool, gone: bool) -> bool:
+        """Return whether a job that came back is not simply the next one in line."""
+        policy = self.policy(job)
+        if overdue and policy.attempts:
+            if not self.tried_again(job, "failed", "", "it took too long"):
+                self.fail(job)
+            return True
+        job.losses += gone
+        attempts = job.attempts + 1
+        if policy.poison and gone and job.losses >= policy.poison:
+            self.give_up(job, f"{job.losses} workers were lost with it")
+        elif policy.attempts and attempts >= policy.attempts:
+            at = f"attempt {attempts} of {policy.attempts}"
+            self.give_up(job, f"it came back without a result at {at}")
+        elif self.is_expired(job):
+            self.give_up(job, "it came back after the time it may wait")
+        else:
+            if policy.queued_only:
+                self.offer(job)
+            return False
+        return True
+
+    def tried_again(self, job: TwinJob, outcome: str, data: str, why: str) -> bool:
+        """Have a job that failed tried again, if it may be."""
+        policy = self.policy(job)
+        job.attempts += 1
+        job.progress = ("0", "0")
+        if not job.owed:
+            return False
+        if policy.attempts and job.attempts >= policy.attempts:
+            why += f" at attempt {job.attempts} of {policy.attempts}"
+        elif self.is_expired(job):
+            why += " after the time it may wait"
+        elif policy.attempts:
+            self.disk(f"attempts {job.number} {job.attempts}")
+            if policy.queued_only:
+                self.offer(job)
+            delay = policy.delay(job.handle.encode(), job.attempts)
+            job.wake = self.now + delay
+            job.state = DELAYED
+            if not delay:
+                self.line_up(job, False)
+            return True
+        if policy.dead_letters:
+            self.keep_result(job, outcome, data)
+            self.bury(job, f"{why}: {data}" if data else why)
+        return False
+
+    def is_expired(self, job: TwinJob) -> bool:
+        return job.expires is not None and job.expires <= self.now
+
+    def give_up(self, job: TwinJob, why: str) -> None:
+        job.attempts += job.state == RUNNING
+        if self.policy(job).dead_letters and job.owed:
+            self.keep_result(job, "failed", "")
+            self.bury(job, why)
+        else:
+            self.told.append(f"log <- gave up {job.handle}")
+        self.fail(job)
+
+    def bury(self, job: TwinJob, why: str) -> None:
+        self.told.append(f"disk <- bury {job.number} after {job.attempts}: {why}")
+        job.owed = False
+
+    def keep_result(self, job: TwinJob, outcome: str, data: str) -> None:
+        retention = self.policy(job).retention
+        if retention and job.owed:
+            until = f"until {self.now + retention:g}"
+            self.told.append(joined(f"disk <- result {job.handle} {outcome} {until}", data))
+
+    # Ends.
 
     def fail(self, job: TwinJob) -> None:
+        self.keep_result(job, "failed", "")
         for client in job.clients:
             self.tell(client, f"WORK_FAIL {job.handle}")
         self.end(job)
 
     def end(self, job: TwinJob) -> None:
+        if job.state in (WAITING, HELD):
+            self.free(job)
+        if job in self.held_jobs:
+            self.held_jobs.remove(job)
         job.state = ENDED
         job.clients = []
         self.jobs.remove(job)
@@ -373,19 +568,29 @@ class Twin:
     # Time.
 
     def tick(self, command: Command) -> None:
+        waiting = [job for job in self.jobs if job.state in (WAITING, HELD, DELAYED)]
+        for job in sorted(waiting, key=lambda job: (job.expires or 0.0, job.number)):
+            if self.is_expired(job):
+                self.give_up(job, "it waited for as long as it may")
         delayed = [job for job in self.jobs if job.state == DELAYED]
-        for job in sorted(delayed, key=lambda job: (job.submission.epoch, job.number)):
-            if job.submission.epoch <= self.now:
-                self.enqueue(job)
+        for job in sorted(delayed, key=lambda job: (job.wake, job.number)):
+            if job.wake <= self.now:
+                self.line_up(job, False)
         timed = [(job.due, job.number, job) for job in self.jobs if job.due is not None]
         for due, _, job in sorted(timed):
             if due <= self.now:
                 assert job.worker is not None
-                self.lose(self.session(job.worker), [job])
+                self.lose(self.session(job.worker), [job], True)
 
     def next_deadline(self) -> float | None:
-        moments = [float(job.submission.epoch) for job in self.jobs if job.state == DELAYED]
+        moments = [job.wake for job in self.jobs if job.state == DELAYED]
         moments += [job.due for job in self.jobs if job.due is not None]
+        waiting = [job for job in self.jobs if job.state in (WAITING, HELD, DELAYED)]
+        moments += [job.expires for job in waiting if job.expires is not None]
+        for function, policy in self.policies.items():
+            if policy.interval and self.room(function) == 0:
+                moment = self.next_turns.get(function, 0.0) - (policy.burst - 1) * policy.interval
+                moments += [moment] if moment > self.now else []
         return min(moments, default=None)
 
     # Workers.
@@ -419,7 +624,7 @@ class Twin:
 
     def next_job(self, session: TwinSession) -> TwinJob | None:
         """Return the job that the worker is assigned if it grabs one now."""
-        functions = [function for function, _ in session.abilities]
+        functions = [function for function, _ in session.abilities if self.room(function)]
         if self.compat == "2.0":
             turns = [(function, priority) for priority in range(3) for function in functions]
         else:
@@ -443,7 +648,14 @@ class Twin:
         session.holds.append(job)
         job.state = RUNNING
         job.worker = session.number
-        job.due = self.now + ability[1] if ability[1] > 0 else None
+        policy = self.policy(job)
+        timeouts = [seconds for seconds in (ability[1], policy.timeout) if seconds > 0]
+        job.due = self.now + min(timeouts) if timeouts else None
+        if policy.queued_only:
+            job.claims = False
+        if policy.interval:
+            turn = max(self.next_turns.get(job.function, 0.0), self.now)
+            self.next_turns[job.function] = turn + policy.interval
         answer = self.tell(session.number, assignment_words(job, command.form))
         answer.assigns = job
         answer.attempt = job.attempts
@@ -478,10 +690,15 @@ class Twin:
         if job is None:
             self.refuse(session, "Job given in work result not found")
             return
-        packet = "WORK_FAIL" if isinstance(command, commands.WorkFail) else "WORK_COMPLETE"
+        self.release(session, job)
+        if isinstance(command, commands.WorkFail):
+            if not self.may_try_again(job, "failed", "", "its worker said WORK_FAIL"):
+                self.fail(job)
+            return
+        self.keep_result(job, "completed", text(command.workload))
         for client in job.clients:
-            self.tell(client, joined(packet, job.handle, command.workload))
-        self.finish(session, job)
+            self.tell(client, joined("WORK_COMPLETE", job.handle, command.workload))
+        self.end(job)
 
     work_fail = work_complete
 
@@ -490,18 +707,28 @@ class Twin:
         if job is None:
             self.refuse(session, "An exception was received for a job that does not exist")
             return
+        self.release(session, job)
+        session.excepted = [*session.excepted, job.handle][-MAX_EXCEPTED:]
+        data = text(command.workload)
+        if self.may_try_again(job, "exception", data, "its worker raised"):
+            return
+        self.keep_result(job, "exception", data)
         for client in job.clients:
             if self.session(client).exceptions:
                 self.tell(client, joined("WORK_EXCEPTION", job.handle, command.workload))
             else:
                 self.tell(client, f"WORK_FAIL {job.handle}")
-        session.excepted = [*session.excepted, job.handle][-MAX_EXCEPTED:]
-        self.finish(session, job)
+        self.end(job)
 
-    def finish(self, session: TwinSession, job: TwinJob) -> None:
+    def may_try_again(self, job: TwinJob, outcome: str, data: str, why: str) -> bool:
+        if job.function not in self.policies:
+            return False
+        return self.tried_again(job, outcome, data, why)
+
+    def release(self, session: TwinSession, job: TwinJob) -> None:
         session.holds.remove(job)
         job.worker = job.due = None
-        self.end(job)
+        self.free(job)
 
     def refuse(self, session: TwinSession, why: str) -> None:
         self.tell(session.number, f"ERROR JOB_NOT_FOUND {why}")
@@ -543,6 +770,7 @@ class Twin:
             self.tell(session.number, OUTCOMES[NO_SUCH_JOB])
             return
         if job.state == RUNNING:
+            self.keep_result(job, "failed", "")
             for client in job.clients:
                 self.tell(client, f"WORK_FAIL {job.handle}")
             if job.owed:
@@ -550,6 +778,7 @@ class Twin:
             job.clients = []
             job.owed = False
             job.cancelled = True
+            job.claims = False
         else:
             self.fail(job)
         self.tell(session.number, OUTCOMES[DONE])

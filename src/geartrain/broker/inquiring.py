@@ -159,15 +159,15 @@ def result_found(broker: Broker, command: ResultFound) -> None:
 def answer(broker: Broker, inquiry: Job, outcome: int, data: bytes) -> None:
     """Tell who inquired how the job ended, and end the inquiry."""
     listeners = inquiry.listeners
-    if listeners is not None:
-        for listener in listeners:
-            if outcome == COMPLETED:
-                broker.tell(listener, SendComplete(listener.number, inquiry.handle, data))
-            elif outcome == FAILED or not listener.exceptions:
-                broker.tell(listener, SendFail(listener.number, inquiry.handle, b""))
-            else:
-                broker.tell(listener, SendException(listener.number, inquiry.handle, data))
-        broker.stop_listening(inquiry)
+    assert listeners is not None
+    for listener in listeners:
+        if outcome == COMPLETED:
+            broker.tell(listener, SendComplete(listener.number, inquiry.handle, data))
+        elif outcome == FAILED or not listener.exceptions:
+            broker.tell(listener, SendFail(listener.number, inquiry.handle, b""))
+        else:
+            broker.tell(listener, SendException(listener.number, inquiry.handle, data))
+    broker.stop_listening(inquiry)
     broker.end(inquiry)
 
 

@@ -65,12 +65,13 @@ class Key:
     def take(self) -> Job:
         """Take the job out that is next; there has to be one."""
         self.waiting -= 1
-        for line in self.held:
-            while line:
-                job = line.popleft()
-                if job.state == HELD:
-                    return job
-        raise AssertionError("no job is held")
+        priority = 0
+        while True:
+            while not self.held[priority]:
+                priority += 1
+            job = self.held[priority].popleft()
+            if job.state == HELD:
+                return job
 
     def is_idle(self) -> bool:
         """Return whether nothing is known of the key."""
@@ -86,6 +87,7 @@ class Policing:
         reserved: Whether the server answers the function's jobs itself.
         next_turn: When the next job would start if all kept the policy's interval, in seconds
             since 1970.
+        opening: When the function opens again that its interval has closed.
         losses: How many workers were lost with a job, by handle; lost itself at a restart.
         expiries: Until when a job may wait, by handle, in seconds since 1970.
         keys: Jobs by key, where the policy limits them.
@@ -93,12 +95,22 @@ class Policing:
 
     """
 
-    __slots__ = ("expiries", "freed", "keys", "losses", "next_turn", "policy", "reserved")
+    __slots__ = (
+        "expiries",
+        "freed",
+        "keys",
+        "losses",
+        "next_turn",
+        "opening",
+        "policy",
+        "reserved",
+    )
 
     def __init__(self, policy: Policy, reserved: bool) -> None:
         self.policy = policy
         self.reserved = reserved
         self.next_turn = 0.0
+        self.opening = 0.0
         self.losses: dict[bytes, int] = {}
         self.expiries: dict[bytes, float] = {}
         self.keys: dict[bytes, Key] = {}
@@ -164,7 +176,7 @@ class Agenda:
         due = -1.0
         while self.openings:
             moment, _, function = self.openings[0]
-            if function.closed:
+            if is_due(function, moment):
                 due = moment
                 break
             heappop(self.openings)
@@ -192,8 +204,8 @@ class Agenda:
     def take_opening(self, now: float) -> Function | None:
         """Return a function that may open, the earliest first, or None."""
         while self.openings and self.openings[0][0] <= now:
-            _, _, function = heappop(self.openings)
-            if function.closed:
+            moment, _, function = heappop(self.openings)
+            if is_due(function, moment):
                 return function
         return None
 
@@ -201,7 +213,7 @@ class Agenda:
         """Move all openings by so many seconds, and what they come from."""
         openings: list[tuple[float, int, Function]] = []
         for moment, turn, function in self.openings:
-            if function.closed:
+            if is_due(function, moment):
                 openings.append((moment + shift, turn, function))
         self.openings = openings
 
@@ -212,6 +224,12 @@ class Agenda:
             if may_wait(job):
                 return job
         return None
+
+
+def is_due(function: Function, moment: float) -> bool:
+    """Return whether a closed function opens at this moment, and not at another by now."""
+    policing = function.policing
+    return function.closed and policing is not None and policing.opening == moment
 
 
 def may_wait(job: Job) -> bool:
@@ -228,6 +246,7 @@ def shift_rates(broker: Broker, shift: float) -> None:
     for function in broker.functions.values():
         if function.policing is not None:
             function.policing.next_turn += shift
+            function.policing.opening += shift
 
 
 def watch(broker: Broker, policing: Policing, job: Job) -> None:
@@ -321,6 +340,7 @@ def close(broker: Broker, policing: Policing, function: Function) -> None:
         ready.pop(function.name, None)
     moment = policing.opens()
     if policing.policy.interval > 0.0 and moment > broker.now:
+        policing.opening = moment
         broker.agenda.open_later(moment, function)
 
 
@@ -378,9 +398,9 @@ def settle(broker: Broker) -> None:
         broker.freed = []
         for function in functions:
             policing = function.policing
-            if policing is not None:
-                admit(broker, policing)
-                reopen(broker, policing, function)
+            assert policing is not None
+            admit(broker, policing)
+            reopen(broker, policing, function)
 
 
 def admit(broker: Broker, policing: Policing) -> None:

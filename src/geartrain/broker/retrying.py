@@ -60,10 +60,9 @@ def wish_of(data: bytes) -> Wish:
     if not data.startswith(b"{") or len(data) > _MAX_WISH:
         return _NO_WISH
     try:
-        said: Any = json.loads(data)
+        # What starts with a brace is an object, or nothing.
+        said: dict[str, Any] = json.loads(data)
     except (ValueError, RecursionError):
-        return _NO_WISH
-    if not isinstance(said, dict):
         return _NO_WISH
     after = said.get("retry_after")
     seconds = -1.0
@@ -210,12 +209,14 @@ def look_at_agenda(broker: Broker) -> None:
     """Give up jobs that have waited long enough, and open functions that may start jobs again."""
     job = broker.agenda.take_expired(broker.now)
     while job is not None:
-        function = job.line
-        if function is not None and function.policing is not None:
-            give_up(broker, function.policing, job, b"it waited for as long as it may")
+        assert job.line is not None
+        policing = job.line.policing
+        assert policing is not None
+        give_up(broker, policing, job, b"it waited for as long as it may")
         job = broker.agenda.take_expired(broker.now)
     function = broker.agenda.take_opening(broker.now)
     while function is not None:
-        if function.policing is not None:
-            reopen(broker, function.policing, function)
+        policing = function.policing
+        assert policing is not None
+        reopen(broker, policing, function)
         function = broker.agenda.take_opening(broker.now)
