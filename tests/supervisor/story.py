@@ -23,6 +23,7 @@ from geartrain.supervisor.commands import (
     Configure,
     Ended,
     FilesChanged,
+    GroupEnded,
     Measured,
     Ready,
     Restart,
@@ -152,7 +153,9 @@ class Stage:
         if first == "failed":
             return SpawnFailed(rest[0], " ".join(rest[1:]))
         if first == "ended":
-            return Ended(rest[0], int(rest[1]))
+            return Ended(rest[0], int(rest[1]), rest[2:] == ["left"])
+        if first == "group_ended":
+            return GroupEnded(rest[0])
         if first == "ready":
             return Ready(rest[0])
         if first == "uses":

@@ -99,6 +99,15 @@ def test_stopasgroup_reaches_all_that_a_process_has_started(up: Start) -> None:
     manager.wait_for_state("web:0", "STOPPED")
 
 
+def test_a_group_that_is_asked_to_end_may_finish_without_its_leader(up: Start) -> None:
+    other = "trap 'sleep 0.1; echo finished; exit' TERM; echo up; while :; do sleep 0.01; done"
+    script = shell(f'trap "exit 0" TERM; sh -c "{other}" & wait')
+    manager = up(web={"command": script, "startsecs": 0, "stopasgroup": True})
+    manager.wait_for("up$")
+    assert manager.ask("stop", names=["web"])["code"] == 0
+    manager.wait_for("finished$")
+
+
 def test_a_child_that_was_killed_is_replaced(up: Start) -> None:
     manager = up(web={**LASTING, "numprocs": 2})
     manager.wait_for_state("web:1", "RUNNING")

@@ -20,6 +20,7 @@ from geartrain.supervisor.commands import (
     Configure,
     Ended,
     FilesChanged,
+    GroupEnded,
     Measured,
     Ready,
     Restart,
@@ -87,13 +88,17 @@ class FleetRules(RuleBasedStateMachine):
         self.spawning: list[str] = []
         # Process ids of the living, by name.
         self.living: dict[str, int] = {}
+        # Processes that ended and left others of their groups, which are waited for.
+        self.groups: set[str] = set()
         self.last_pid = 0
         self.exits: list[int] = []
 
     def step(self, command: Command) -> None:
         was_ending = self.fleet.is_ending
         ended = command.name if isinstance(command, Ended) else ""
-        ended_pid = self.living.pop(ended, 0)
+        ended_pid = self.living.get(ended, 0)
+        if isinstance(command, Ended | GroupEnded):
+            del self.living[command.name]
         for effect in self.fleet.step(self.now, command):
             if isinstance(effect, Spawn):
                 assert not was_ending, "it started a process while it was ending"
@@ -107,6 +112,7 @@ class FleetRules(RuleBasedStateMachine):
                 swept = (effect.name, effect.pid) == (ended, ended_pid) and effect.group
                 assert alive or swept, "a process was signalled that is not there"
             elif isinstance(effect, Exit):
+                assert not self.groups, "it left while others of a group ended"
                 self.exits.append(effect.code)
 
     def one_of(self, names: list[str], choice: int) -> str:
@@ -151,10 +157,24 @@ class FleetRules(RuleBasedStateMachine):
         self.living[name] = self.last_pid
         self.step(Spawned(name, self.last_pid, chance))
 
-    @precondition(lambda self: self.living)
-    @rule(choice=CHOICES, status=STATUSES)
-    def end(self, choice: int, status: int) -> None:
-        self.step(Ended(self.one_of(list(self.living), choice), status))
+    @precondition(lambda self: self.living.keys() - self.groups)
+    @rule(choice=CHOICES, status=STATUSES, left=st.booleans())
+    def end(self, choice: int, status: int, left: bool) -> None:
+        name = self.one_of(sorted(self.living.keys() - self.groups), choice)
+        pid = self.living[name]
+        process = self.fleet.processes[name]
+        self.step(Ended(name, status, left))
+        if process.is_leaderless:
+            assert left
+            self.living[name] = pid
+            self.groups.add(name)
+
+    @precondition(lambda self: self.groups)
+    @rule(choice=CHOICES)
+    def end_group(self, choice: int) -> None:
+        name = self.one_of(sorted(self.groups), choice)
+        self.groups.discard(name)
+        self.step(GroupEnded(name))
 
     @precondition(lambda self: self.living)
     @rule(choice=CHOICES)
@@ -244,6 +264,9 @@ class FleetRules(RuleBasedStateMachine):
                 self.step(Spawned(name, self.last_pid, 0.5))
                 if name in self.living:
                     self.step(Ready(name))
+                continue
+            if self.groups:
+                self.step(GroupEnded(self.groups.pop()))
                 continue
             process = next((one for one in self.stopping()), None)
             if process is not None:

@@ -3,7 +3,8 @@ What a fleet can be stepped with.
 
 From a person or a configuration: ``Configure``, ``Start``, ``Stop``, ``Restart``,
 ``Signal``, ``Scale``, ``Shutdown``. From the system: ``Spawned``, ``SpawnFailed``,
-``Ended``, ``Ready``, ``Measured``, ``Waited``, ``FilesChanged``, and ``Tick`` from the clock.
+``Ended``, ``GroupEnded``, ``Ready``, ``Measured``, ``Waited``, ``FilesChanged``, and ``Tick`` from
+the clock.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ __all__ = [
     "Configure",
     "Ended",
     "FilesChanged",
+    "GroupEnded",
     "Measured",
     "Ready",
     "Restart",
@@ -115,10 +117,22 @@ class SpawnFailed(Command):
 
 @dataclass(frozen=True, slots=True)
 class Ended(Command):
-    """A process ended; ``status`` is its exit code, or minus the signal that ended it."""
+    """
+    A process ended; ``status`` is its exit code, or minus the signal that ended it.
+
+    ``left`` says that others of its group have not ended; ``GroupEnded`` follows then.
+    """
 
     name: str
     status: int
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEnded(Command):
+    """What a process that ended had left of its group has ended as well."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ On Linux by ``prctl``. Elsewhere there is neither, and the guard alone is left.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -13,7 +14,9 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["become_subreaper", "die_with_parent", "next_ended", "reap"]
+import psutil
+
+__all__ = ["become_subreaper", "die_with_parent", "has_members", "next_ended", "reap"]
 
 _SET_DEATH_SIGNAL: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
@@ -71,3 +74,12 @@ def next_ended() -> tuple[int, int] | None:
 def reap(pid: int) -> None:
     """Let the system forget a child that ended."""
     os.waitpid(pid, 0)
+
+
+def has_members(group: int) -> bool:
+    """Whether there is anybody in a process group, its leader apart."""
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if pid != group and os.getpgid(pid) == group:
+                return True
+    return False

@@ -19,6 +19,7 @@ from geartrain.supervisor.commands import (
     Configure,
     Ended,
     FilesChanged,
+    GroupEnded,
     Measured,
     Ready,
     Restart,
@@ -91,7 +92,7 @@ class Fleet:
             command: What happened, or what is wanted.
 
         """
-        if isinstance(command, Spawned | SpawnFailed | Ended | Ready | Measured):
+        if isinstance(command, Spawned | SpawnFailed | Ended | GroupEnded | Ready | Measured):
             self.hear(now, command)
         elif isinstance(command, Configure):
             self.configure(now, command.programs)
@@ -299,14 +300,20 @@ class Fleet:
 
     # What the system says.
 
-    def hear(self, now: float, command: Spawned | SpawnFailed | Ended | Ready | Measured) -> None:
+    def hear(
+        self,
+        now: float,
+        command: Spawned | SpawnFailed | Ended | GroupEnded | Ready | Measured,
+    ) -> None:
         process = self.processes.get(command.name)
         if process is None:
             # A probe or a measurement may come late.
             assert isinstance(command, Ready | Measured)
             return
         if isinstance(command, Ended):
-            process.ended(now, command.status, self.effects)
+            process.ended(now, command.status, command.left, self.effects)
+        elif isinstance(command, GroupEnded):
+            process.group_ended(now, self.effects)
         elif isinstance(command, Spawned):
             process.spawned(now, command.pid, command.chance, self.effects)
         elif isinstance(command, SpawnFailed):

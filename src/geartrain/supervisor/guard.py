@@ -57,15 +57,8 @@ class Charge:
         return f"+{self.pid} {self.number} {self.seconds} {flags}\n".encode()
 
     def is_there(self) -> bool:
-        """Whether the process runs."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            # It took another user, and is there.
-            return True
-        return True
+        """Whether the process runs, or others of its group that have time to end as well."""
+        return _runs(self.pid) or (self.in_all and any(map(_runs, _members(self.pid))))
 
     def stop(self) -> None:
         """Send the stop signal to those who have not got it."""
@@ -82,7 +75,7 @@ class Charge:
                 os.killpg(self.pid, signal.SIGKILL)
             except OSError:
                 return
-        elif self.is_there():
+        else:
             _send(self.pid, signal.SIGKILL)
 
 
@@ -123,6 +116,26 @@ def _take(charges: dict[int, Charge], line: str) -> None:
         charges[charge.pid] = charge
     else:
         charges.pop(int(line[1:]), None)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs; one that ended may be seen for long, if nobody reaps it."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return not file.read().rpartition(b") ")[2].startswith(b"Z")
+    except OSError:
+        return not os.path.isdir("/proc/self") and _answers(pid)
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # It took another user, and is there.
+        return True
+    return True
 
 
 def _members(group: int) -> list[int]:

@@ -113,6 +113,7 @@ class Process:
         "attempts",
         "deadline",
         "failure",
+        "is_leaderless",
         "is_ready",
         "killed",
         "launch",
@@ -155,6 +156,8 @@ class Process:
         self.is_ready = False
         # Why it is stopped although it is wanted to start: it was not ready in time.
         self.failure = ""
+        # Whether it has ended, and others of its group, which were asked to end too, have not.
+        self.is_leaderless = False
         # How often SIGKILL was due.
         self.killed = 0
         # Which part of the jitter's range falls to it.
@@ -253,14 +256,29 @@ class Process:
 
     # Ending.
 
-    def ended(self, now: float, status: int, effects: list[Effect]) -> None:
+    def ended(self, now: float, status: int, left: bool, effects: list[Effect]) -> None:
         """The process ended, by itself or because it was told to."""
         assert self.pid
+        assert not self.is_leaderless
+        self.status = status
+        if left and self.state == STOPPING and self.program.stopasgroup and not self.killed:
+            # They were asked to end as well, and have their time.
+            self.is_leaderless = True
+            return
         if self.program.killasgroup:
             # Whatever it started and left behind. Nobody else can have its number yet.
             effects.append(SendSignal(self.name, self.pid, signal.SIGKILL, True))
+        self.finish(now, status, effects)
+
+    def group_ended(self, now: float, effects: list[Effect]) -> None:
+        """Nobody is left of the group of a process that was stopped."""
+        assert self.is_leaderless
+        assert self.status is not None
+        self.finish(now, self.status, effects)
+
+    def finish(self, now: float, status: int, effects: list[Effect]) -> None:
         self.pid = 0
-        self.status = status
+        self.is_leaderless = False
         if self.state == STARTING:
             self.ended_soon(now, effects)
         elif self.state == RUNNING:

@@ -32,6 +32,7 @@ from geartrain.supervisor.commands import (
     Configure,
     Ended,
     FilesChanged,
+    GroupEnded,
     Measured,
     Ready,
     Shutdown,
@@ -41,7 +42,7 @@ from geartrain.supervisor.commands import (
     Waited,
 )
 from geartrain.supervisor.configuration import Configuration, load_configuration
-from geartrain.supervisor.descendants import become_subreaper, next_ended, reap
+from geartrain.supervisor.descendants import become_subreaper, has_members, next_ended, reap
 from geartrain.supervisor.difference import Difference, differences
 from geartrain.supervisor.effects import (
     Changed,
@@ -96,6 +97,8 @@ class Supervisor:
         self.guarding = Guarding()
         self.children: dict[str, Child] = {}
         self.names: dict[int, str] = {}
+        # Groups whose leader has ended, and which are waited for, by the process's name.
+        self.groups: dict[str, int] = {}
         self.probes: dict[str, Callable[[], None]] = {}
         self.observers: set[Callable[[], None]] = set()
         self.pending: deque[Command] = deque()
@@ -324,8 +327,11 @@ class Supervisor:
             else:
                 os.kill(effect.pid, effect.number)
         except ProcessLookupError:
-            # It has ended, and we are about to hear of it.
-            return
+            # It has ended, and we are about to hear of it; of a group perhaps not, if the last of
+            # it was the child of somebody else.
+            if self.groups.pop(effect.name, None) is not None:
+                self.guarding.remove(effect.pid)
+                self.pending.append(GroupEnded(effect.name))
         except PermissionError:
             logger.error("not allowed to send a signal to %s", effect.name)
 
@@ -342,13 +348,24 @@ class Supervisor:
             else:
                 # Only now may its number be given to another.
                 reap(pid)
+        for name, pid in list(self.groups.items()):
+            if not has_members(pid):
+                del self.groups[name]
+                self.guarding.remove(pid)
+                self.step(GroupEnded(name))
 
     def child_ended(self, name: str, pid: int, status: int) -> None:
         child = self.children.pop(name)
         child.process.returncode = status
         self.outputs.finish(pid)
-        self.step(Ended(name, status))
-        self.guarding.remove(pid)
+        process = self.fleet.processes[name]
+        left = process.program.stopasgroup and has_members(pid)
+        self.step(Ended(name, status, left))
+        if process.is_leaderless:
+            # A group keeps its number for itself as long as somebody is in it.
+            self.groups[name] = pid
+        else:
+            self.guarding.remove(pid)
 
     # Readiness.
 
