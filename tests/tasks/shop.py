@@ -253,7 +253,7 @@ async def tidy_on_loop(marker: str) -> str:
 def ignore(marker: str) -> None:
     """Ignore every signal and exception."""
     Path(marker).write_text(str(os.getpid()))
-    until = time.monotonic() + 15
+    until = time.monotonic() + 5
     while time.monotonic() < until:
         try:
             time.sleep(0.05)
@@ -269,6 +269,14 @@ async def ignore_on_loop(marker: str) -> None:
             await asyncio.sleep(0.05)
         except BaseException:
             continue
+
+
+@app.task
+def note(log: str, number: int) -> None:
+    """Write a number down, after a moment in which its process may be killed."""
+    time.sleep(0.01)
+    with open(log, "a") as opened:
+        opened.write(f"{number}\n")
 
 
 @app.task

@@ -1,4 +1,4 @@
-"""What tasks do to their processes, and what time limits do to tasks."""
+"""What tasks do to their processes, and when these are replaced."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from geartrain import App, Lifetime
-from geartrain.errors import TaskError
 from geartrain.testing import TestServer
 from tests.acceptance.job_server import DEADLINE, eventually
 from tests.tasks import shop
@@ -19,57 +18,13 @@ from tests.tasks.running import Program, RunningPool
 from tests.worker.processes import cpu_ticks, is_running, wake_ups
 
 
-@pytest.mark.parametrize(
-    "task", [shop.die_first, shop.crash_first, shop.exit_first], ids=["kill -9", "segfault", "exit"]
-)
-def test_a_child_that_dies_is_replaced_and_its_job_runs_again(
-    app: App, tmp_path: Path, task: object
-) -> None:
-    marker = tmp_path / "marker"
+@pytest.mark.timeout(40)
+def test_a_child_that_dies_is_replaced_and_its_job_runs_again(app: App, tmp_path: Path) -> None:
     with RunningPool("process", concurrency=1):
-        assert task.call(str(marker)) == "lived"  # type: ignore[attr-defined]
-        assert shop.process_id.call() != int(marker.read_text())
-
-
-@pytest.mark.parametrize("pool", ["thread", "process"])
-def test_a_soft_timeout_lets_a_task_tidy_up(app: App, tmp_path: Path, pool: str) -> None:
-    marker = tmp_path / "marker"
-    with RunningPool(pool), pytest.raises(TaskError) as caught:
-        shop.tidy.call(str(marker))
-    assert caught.value.message == "the task has run for 0.2 s, its soft_timeout"
-    assert marker.read_text() == "tidied"
-
-
-@pytest.mark.parametrize("pool", ["thread", "process", "async"])
-def test_a_soft_timeout_cancels_a_coroutine(app: App, tmp_path: Path, pool: str) -> None:
-    marker = tmp_path / "marker"
-    with RunningPool(pool), pytest.raises(TaskError, match=r"0\.2 s, its soft_timeout"):
-        shop.tidy_on_loop.call(str(marker))
-    assert marker.read_text() == "tidied"
-
-
-def test_a_hard_timeout_ends_a_child_that_ignores_everything(app: App, tmp_path: Path) -> None:
-    marker = tmp_path / "marker"
-    with RunningPool("process", concurrency=1):
-        with pytest.raises(TaskError, match=r"cut off after 0\.4 s, its timeout") as caught:
-            shop.ignore.call(str(marker))
-        assert caught.value.type == "HardTimeout"
-        assert not is_running(int(marker.read_text()))
-        assert shop.add.call(1) == 2
-
-
-def test_a_hard_timeout_leaves_a_thread_behind_and_works_on(app: App, tmp_path: Path) -> None:
-    with RunningPool("thread", concurrency=1):
-        with pytest.raises(TaskError, match="HardTimeout"):
-            shop.ignore_on_loop.call(str(tmp_path / "marker"))
-        assert shop.add.call(1) == 2
-
-
-def test_a_hard_timeout_leaves_a_coroutine_behind_and_works_on(app: App, tmp_path: Path) -> None:
-    with RunningPool("async", concurrency=1):
-        with pytest.raises(TaskError, match="HardTimeout"):
-            shop.ignore_on_loop.call(str(tmp_path / "marker"))
-        assert shop.add.call(1) == 2
+        for number, task in enumerate((shop.die_first, shop.crash_first, shop.exit_first)):
+            marker = tmp_path / str(number)
+            assert task.call(str(marker)) == "lived"
+            assert shop.process_id.call() != int(marker.read_text())
 
 
 def test_children_are_replaced_after_so_many_jobs(app: App) -> None:
@@ -153,6 +108,25 @@ def test_idle_workers_use_no_cpu_time(server: TestServer) -> None:
         # Hundredths of a second of CPU time, and wake-ups, of all processes of each pool. The
         # last grabs may still have been under way.
         assert all(ticks <= 1 and wakes <= 20 for ticks, wakes in used), used
+
+
+@pytest.mark.timeout(40)
+def test_no_kill_of_a_child_or_a_worker_loses_a_job(
+    server: TestServer, app: App, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with app.batch() as batch:
+        for number in range(150):
+            batch.add(shop.note, str(log), number)
+    arguments = worker_arguments(server, "process", "-c", "2", "--queues", "note")
+    with Program(*arguments) as first, Program(*arguments) as second:
+        eventually(lambda: log.exists() and len(log.read_text().split()) > 20, "jobs run")
+        first.children()[0].send_signal(signal.SIGKILL)
+        children = first.children()
+        first.process.kill()
+        eventually(lambda: len(set(log.read_text().split())) == 150, "every job has run")
+        eventually(lambda: not any(is_running(child.pid) for child in children), "none is left")
+        assert second.stop() == 0
 
 
 def test_a_program_that_has_grown_old_starts_anew_under_the_same_number(

@@ -327,6 +327,9 @@ class App:
     @property
     def client(self) -> Client:
         """The blocking client, shared by all threads; connects when first used."""
+        client = self._client
+        if client is not None:
+            return client
         with self._lock:
             if self._client is None:
                 self._client = Client(self._servers, **self.client_options)

@@ -1,0 +1,45 @@
+"""What time limits do to tasks, in each pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geartrain import App
+from geartrain.errors import TaskError
+from tests.tasks import shop
+from tests.worker.processes import is_running
+
+
+def test_a_soft_timeout_lets_a_task_tidy_up(pool: str, app: App, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    with pytest.raises(TaskError) as caught:
+        shop.tidy.call(str(marker))
+    assert caught.value.message == "the task has run for 0.2 s, its soft_timeout"
+    assert marker.read_text() == "tidied"
+
+
+def test_a_soft_timeout_cancels_a_coroutine(pool: str, app: App, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    with pytest.raises(TaskError, match=r"0\.2 s, its soft_timeout"):
+        shop.tidy_on_loop.call(str(marker))
+    assert marker.read_text() == "tidied"
+
+
+def test_a_hard_timeout_ends_what_ignores_everything(pool: str, app: App, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    with pytest.raises(TaskError, match=r"cut off after 0\.4 s, its timeout") as caught:
+        shop.ignore.call(str(marker))
+    assert caught.value.type == "HardTimeout"
+    if pool == "process":
+        assert not is_running(int(marker.read_text()))
+    assert [shop.add.call(number) for number in range(4)] == [1, 2, 3, 4]
+
+
+def test_a_hard_timeout_leaves_a_coroutine_that_ignores_it_behind(
+    pool: str, app: App, tmp_path: Path
+) -> None:
+    with pytest.raises(TaskError, match="HardTimeout"):
+        shop.ignore_on_loop.call(str(tmp_path / "marker"))
+    assert [shop.add.call(number) for number in range(4)] == [1, 2, 3, 4]
