@@ -15,7 +15,7 @@ from geartrain.broker.job import HIGH, Job
 from geartrain.errors import StoreUnavailable, UsageError
 from geartrain.server.server import JobServer
 from geartrain.server.settings import Settings
-from geartrain.store import memcached, moving, redis
+from geartrain.store import moving
 from geartrain.store.batch import COMPLETED, EXCEPTED, Batch, DeadLetter, Result
 from geartrain.store.mark import MARK, check_not_moving, read_mark
 from geartrain.store.memory import MemoryStore
@@ -259,8 +259,6 @@ def test_target_that_holds_anything_is_refused(full_file: Engine, tmp_path: Path
 def test_a_store_in_use_is_not_moved(
     full: Engine, file: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis, "LEASE", 0.6)
-    monkeypatch.setattr(memcached, "LEASE", 2)
     # Less than a lease, which nobody renews here where it is a row.
     monkeypatch.setattr(moving, "PATIENCE", 0.3)
     server = full.store() if not full.shared else full.store(server="other", address="b:2")

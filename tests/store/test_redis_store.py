@@ -16,7 +16,6 @@ import pytest
 import redis as library
 
 from geartrain.errors import LeaseLost, StoreDamaged, StoreUnavailable, UsageError
-from geartrain.store import redis as module
 from geartrain.store.batch import Batch
 from geartrain.store.redis import RedisStore
 from geartrain.store.redis_promise import promise_of
@@ -48,13 +47,8 @@ def shared(prefix: str) -> Iterator[library.Redis]:
         yield client
 
 
-@pytest.fixture
-def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LEASE", 0.6)
-
-
 def store_of(server: RedisServer, prefix: str = "geartrain") -> RedisStore:
-    return RedisStore(read_place(server.url(prefix)))
+    return RedisStore(read_place(server.url(prefix)), lease=0.6)
 
 
 @contextmanager
@@ -215,7 +209,7 @@ def test_redis_that_went_back_in_time_is_noticed(
 # One server at a time.
 
 
-def test_second_server_is_refused_while_the_first_lives(short_lease: None, prefix: str) -> None:
+def test_second_server_is_refused_while_the_first_lives(prefix: str) -> None:
     with closing(store_of(shared_redis(), prefix)) as first:
         first.open()
         second = store_of(shared_redis(), prefix)
@@ -248,17 +242,13 @@ def test_server_that_was_killed_on_this_machine_is_not_waited_for(prefix: str) -
         assert store.open() == 2
 
 
-def test_lease_of_a_machine_that_is_gone_runs_out(
-    short_lease: None, prefix: str, shared: library.Redis
-) -> None:
+def test_lease_of_a_machine_that_is_gone_runs_out(prefix: str, shared: library.Redis) -> None:
     shared.set(f"{prefix}:lease", "elsewhere machine 1 2 token", px=500)
     with closing(store_of(shared_redis(), prefix)) as store:
         assert store.open() == 1
 
 
-def test_lease_is_renewed_and_comes_back(
-    short_lease: None, prefix: str, shared: library.Redis
-) -> None:
+def test_lease_is_renewed_and_comes_back(prefix: str, shared: library.Redis) -> None:
     with closing(store_of(shared_redis(), prefix)) as store:
         store.open()
         shared.delete(f"{prefix}:lease")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from geartrain.broker.job import Job
-from geartrain.errors import LeaseLost, StoreError
+from geartrain.errors import LeaseLost, StoreError, UsageError
 from geartrain.server.commits import Commits
 from geartrain.server.committer import Answer, Committer
 from geartrain.server.lease import Lease
@@ -257,7 +257,8 @@ class SharedCommitter(Committer):
             found = list(store.replay())
             sent = self.clock()
             store.renew()
-        except StoreError as error:
+        except (StoreError, UsageError) as error:
+            # The second, where only one server may use the store, and another does.
             logger.warning("could not join the servers of %s again: %s", store.name, error)
             self.join_due = self.clock() + _JOIN_AGAIN
             return

@@ -17,10 +17,10 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from math import ceil
 from time import monotonic, time
 from typing import Any, Final
 
-import msgspec
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
     MemcacheError,
@@ -33,11 +33,13 @@ from geartrain.errors import LeaseLost, StoreDamaged, StoreError, StoreUnavailab
 from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 from geartrain.store.holder import describe, is_gone, new_holder
 from geartrain.store.mapper import GENERATION_BITS, LEAP, MAX_GENERATION
+from geartrain.store.memcached_head import Head
 from geartrain.store.memcached_items import Items
 from geartrain.store.memcached_url import Place
 from geartrain.store.number_set import NumberSet
 from geartrain.store.queue_store import Damaged
 from geartrain.store.rows import is_handle
+from geartrain.store.sole_member import SoleMember
 from geartrain.store.values import (
     handle_head,
     number_of,
@@ -60,8 +62,8 @@ CONNECT_PATIENCE: Final = 0.25
 PATIENCE: Final = 0.5
 # The same while everything is read at the start.
 REPLAY_PATIENCE: Final = 10.0
-# How long a lease lasts without being renewed, in whole seconds; it is renewed every third of it.
-LEASE: Final = 6
+# How long a lease lasts without being renewed, in seconds; it is renewed every third of it.
+LEASE: Final = 3.0
 # How often to exchange the head for another when somebody else has exchanged it meanwhile.
 EXCHANGES: Final = 3
 # A single value may take this part of memcached's memory, or it would drop its own beginning.
@@ -71,36 +73,16 @@ SHARE: Final = 8
 LEEWAY: Final = 3600
 # Later than that, in seconds since 1970, memcached can't say when.
 LAST: Final = 2**31
-FORMAT: Final = 1
 
 PROMISE: Final = "jobs survive a restart of this server, and are lost when memcached ends"
 EVICTING: Final = (
     "; it also drops them when its memory is full: start it with -M, which makes it refuse instead"
 )
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-# Format, generation, holder, numbers of jobs, numbers of dead letters.
-_decode: Final = msgspec.msgpack.Decoder(tuple[int, int, bytes, bytes, bytes]).decode
-
 ERRORS: Final = (MemcacheError, OSError)
 
 
-class Head:
-    """What the head says: whose the queue is, and what is in it."""
-
-    def __init__(self, generation: int, holder: bytes, jobs: NumberSet, letters: NumberSet) -> None:
-        self.generation = generation
-        self.holder = holder
-        self.jobs = jobs
-        self.letters = letters
-
-    def packed(self) -> bytes:
-        """Return the head as a value."""
-        numbers = (self.jobs.packed(), self.letters.packed())
-        return _encode((FORMAT, self.generation, self.holder, *numbers))
-
-
-class MemcachedStore:
+class MemcachedStore(SoleMember):
     """
     A queue store in one memcached.
 
@@ -108,13 +90,21 @@ class MemcachedStore:
 
     Args:
         place: The server, and the prefix of the keys.
+        server: What this server is called.
+        address: Where it is reached.
+        lease: For how many seconds it holds the store without being heard of, at least.
 
     Attributes:
         promise: What an acknowledged job survives, in words; known once it was opened.
 
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(
+        self, place: Place, server: str = "", address: str = "", lease: float = LEASE
+    ) -> None:
+        super().__init__(server, address, lease)
+        # memcached counts whole seconds, the one that has begun as well.
+        self._expiry = ceil(lease) + 1
         self.place = place
         self.promise = PROMISE
         self._client: Client | None = None
@@ -161,7 +151,9 @@ class MemcachedStore:
         with self._translating(), self._replaying() as client:
             self._read_settings(client)
             self._take(client, holder)
+            began = monotonic()
             self._start(client, holder)
+        self._held_until = began + self._lease_lasts
         self._expiries = []
         warnings.warning("%s: %s", self.name, self.promise)
         self._closed = threading.Event()
@@ -183,15 +175,15 @@ class MemcachedStore:
     def _take(self, client: Client, holder: bytes) -> None:
         """Take the lease; waits for one that nobody renews."""
         key = self._key("lease")
-        end = monotonic() + 2 * LEASE
+        end = monotonic() + 2 * self._expiry
         seen: bytes | None = None
-        while not client.add(key, holder, expire=LEASE):
+        while not client.add(key, holder, expire=self._expiry):
             found, token = client.gets(key)
             if found is None:
                 continue
             other = found.partition(b"|")[0]
             if is_gone(other):
-                if client.cas(key, holder, token, expire=LEASE):
+                if client.cas(key, holder, token, expire=self._expiry):
                     return
             elif (seen is not None and found != seen) or monotonic() > end:
                 raise UsageError(
@@ -217,6 +209,7 @@ class MemcachedStore:
         if not stored:
             raise StoreUnavailable(f"{self.name} was written to by another server just now")
         self._head = head
+        self._generation = head.generation
 
     def _highest(self, head: Head) -> int:
         """Return the highest generation of a job, of those that may be a server's."""
@@ -227,26 +220,18 @@ class MemcachedStore:
     def _unpacked(self, value: bytes) -> Head:
         """Return the head of a value; raises StoreDamaged where it is none."""
         try:
-            form, generation, holder, jobs, letters = _decode(value)
-            if form == FORMAT:
-                return Head(
-                    generation, holder, NumberSet.unpacked(jobs), NumberSet.unpacked(letters)
-                )
-        except (ValueError, msgspec.DecodeError, msgspec.ValidationError) as error:
+            return Head.unpacked(value)
+        except ValueError as error:
             raise StoreDamaged(
                 f"{self.name} holds no queue that can be read ({error}): delete the item "
                 f"{self._key('head')} to begin with an empty queue, or use another prefix"
             ) from error
-        raise StoreDamaged(
-            f"{self.name} was written by another version (format {form}): "
-            "use that version, or another prefix"
-        )
 
     def _renew(self, closed: threading.Event, holder: bytes) -> None:
         """Renew the lease until the store is closed; the commits find out when it is lost."""
         client = self.place.client(CONNECT_PATIENCE, PATIENCE)
         count = 0
-        while not closed.wait(LEASE / 3):
+        while not closed.wait(self._lease_lasts / 3):
             count += 1
             value = b"%b|%d" % (holder, count)
             with suppress(*ERRORS):
@@ -254,9 +239,9 @@ class MemcachedStore:
                 client.get(self._key("head"))
                 found, token = client.gets(self._key("lease"))
                 if found is None:
-                    client.add(self._key("lease"), value, expire=LEASE)
+                    client.add(self._key("lease"), value, expire=self._expiry)
                 elif found.startswith(holder):
-                    client.cas(self._key("lease"), value, token, expire=LEASE)
+                    client.cas(self._key("lease"), value, token, expire=self._expiry)
         client.close()
 
     # Serving.
@@ -306,13 +291,38 @@ class MemcachedStore:
             self._update(client, batch, values)
             self._write(client, values)
             self._keep(client, batch.results)
+            sent = monotonic()
+            self._extend(client)
             dones = [*batch.dones, *(letter.job.number for letter in batch.dead)]
             jobs = head.jobs.changed((job.number for job in adds), dones)
             letters = head.letters.changed((letter.job.number for letter in dead), ())
             self._exchange(client, jobs, letters)
+            self._held_until = sent + self._lease_lasts
             # From here on they are not there any more; this only makes room.
             self._items.forget(client, (self._key("job", number) for number in dones))
         return ()
+
+    def renew(self) -> None:
+        """Make the lease last for its whole length from now; see ``SharedStore``."""
+        sent = monotonic()
+        with self._translating():
+            client = self._connected()
+            self._extend(client)
+            value = client.get(self._key("head"))
+            if value is not None and self._unpacked(value).holder != self._head.holder:
+                raise self._taken_over()
+        self._held_until = sent + self._lease_lasts
+
+    def _extend(self, client: Client) -> None:
+        """Make the lease last; the head says afterwards whether it was this server's."""
+        if not client.touch(self._key("lease"), self._expiry, noreply=False):
+            client.add(self._key("lease"), self._head.holder, expire=self._expiry)
+
+    def _taken_over(self) -> LeaseLost:
+        return LeaseLost(
+            f"{self.name} was taken over by another server while this one was not heard of: "
+            "stop one of them, or give them different prefixes"
+        )
 
     def _check_present(self, client: Client, adds: Sequence[Job]) -> None:
         """Raise StoreDamaged where the number of a job is taken by another."""
@@ -370,10 +380,7 @@ class MemcachedStore:
                 done = client.add(self._key("head"), head.packed())
             elif self._unpacked(found).holder != head.holder:
                 self._uncertain = False
-                raise LeaseLost(
-                    f"{self.name} was taken over by another server while this one was not heard "
-                    "of: stop one of them, or give them different prefixes"
-                )
+                raise self._taken_over()
             else:
                 done = bool(client.cas(self._key("head"), value, token))
             if done:

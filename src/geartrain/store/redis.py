@@ -46,6 +46,7 @@ from geartrain.store.redis_scripts import (
     UNBURY,
 )
 from geartrain.store.redis_url import Place
+from geartrain.store.sole_member import SoleMember
 from geartrain.store.values import (
     handle_head,
     number_of,
@@ -74,7 +75,7 @@ LARGE: Final = 4 * 1024 * 1024
 # Reading everything at the start may take its time, in seconds for one answer.
 REPLAY_PATIENCE: Final = 30.0
 # How long a lease lasts without being renewed, in seconds; it is renewed every third of that.
-LEASE: Final = 6.0
+LEASE: Final = 3.0
 # Redis takes no value larger than that, in bytes.
 MAX_VALUE: Final = 512 * 1024 * 1024
 # Jobs asked for at once, and bytes of their values.
@@ -86,7 +87,7 @@ PASSING_WORDS: Final = ("BUSY", "MISCONF", "NOREPLICAS")
 FORMAT: Final = b"1"
 
 
-class RedisStore:
+class RedisStore(SoleMember):
     """
     A queue store in one database of a Redis or Valkey server.
 
@@ -94,13 +95,19 @@ class RedisStore:
 
     Args:
         place: The server, and the prefix of the keys.
+        server: What this server is called.
+        address: Where it is reached.
+        lease: For how many seconds it holds the store without being heard of.
 
     Attributes:
         promise: What an acknowledged job survives, in words; known once it was opened.
 
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(
+        self, place: Place, server: str = "", address: str = "", lease: float = LEASE
+    ) -> None:
+        super().__init__(server, address, lease)
         self.place = place
         self.promise = ""
         self._state, self._lease, self._jobs, self._changes = (
@@ -112,7 +119,6 @@ class RedisStore:
         )
         self._client: Redis | None = None
         self._holder = b""
-        self._generation = 0
         # Whether Redis forgets everything when it ends, so that it may be found empty.
         self._volatile = False
         # Numbers of the commit tried last and of the last that got through.
@@ -150,10 +156,12 @@ class RedisStore:
         try:
             with self._new_client(REPLAY_PATIENCE) as client:
                 client.ping()
+                began = monotonic()
                 self._generation = self._take(client, self._highest(client))
                 self.promise, keeps = read_promise(client)
         except RedisError as error:
             raise self._translated(error, opening=True) from error
+        self._held_until = began + self._lease_lasts
         self._volatile = keeps is False
         self._tried = self._confirmed = 0
         self._refused = []
@@ -169,10 +177,16 @@ class RedisStore:
         """Take the lease and return the generation; waits for a lease that nobody renews."""
         open_script = client.register_script(OPEN)
         given_up = b""
-        end = monotonic() + 2 * LEASE
-        least_left = LEASE * 1000.0
+        end = monotonic() + 2 * self._lease_lasts
+        least_left = self._lease_lasts * 1000.0
         while True:
-            arguments: list[Any] = [self._holder, int(LEASE * 1000), given_up, highest, FORMAT]
+            arguments: list[Any] = [
+                self._holder,
+                int(self._lease_lasts * 1000),
+                given_up,
+                highest,
+                FORMAT,
+            ]
             kind, *found = open_script(keys=[self._state, self._lease], args=arguments)
             if kind == 1:
                 generation = int(found[0])
@@ -210,10 +224,10 @@ class RedisStore:
 
     def _renew(self, closed: threading.Event) -> None:
         """Renew the lease until the store is closed; the commits find out when it is lost."""
-        arguments = [self._generation, self._holder, int(LEASE * 1000)]
+        arguments = [self._generation, self._holder, int(self._lease_lasts * 1000)]
         with self._new_client() as client:
             script = client.register_script(RENEW)
-            while not closed.wait(LEASE / 3):
+            while not closed.wait(self._lease_lasts / 3):
                 with suppress(RedisError):
                     script(keys=[self._state, self._lease], args=arguments)
 
@@ -292,7 +306,9 @@ class RedisStore:
             self._drop()
             raise self._translated(error) from error
         self._tried += 1
-        leading = [self._generation, self._tried, int(self._volatile)]
+        leading: list[Any] = [self._generation, self._tried, int(self._volatile)]
+        leading += [self._holder, int(self._lease_lasts * 1000)]
+        sent = monotonic()
         large = self._new_client(PATIENCE + size / SLOWEST) if size > LARGE else None
         try:
             script = (large or client).register_script(COMMIT)
@@ -310,10 +326,11 @@ class RedisStore:
         self._refused = []
         self._check_place_in_time(int(found))
         self._confirmed = self._tried
+        self._held_until = sent + self._lease_lasts
 
     def _commit_keys(self) -> list[str]:
         kept = (self._letters, self._buried, self._results, self._expiries)
-        return [self._state, self._jobs, self._changes, *kept]
+        return [self._state, self._jobs, self._changes, *kept, self._lease]
 
     def _refusal(self, kind: int, found: bytes) -> StoreError:
         """Return why a script has written nothing."""
@@ -342,6 +359,18 @@ class RedisStore:
                 self._confirmed - before,
                 self.promise,
             )
+
+    def renew(self) -> None:
+        """Make the lease last for its whole length from now; see ``SharedStore``."""
+        sent = monotonic()
+        with self._asking() as client:
+            arguments: list[Any] = [self._generation, self._holder, int(self._lease_lasts * 1000)]
+            held: Any = client.register_script(RENEW)(
+                keys=[self._state, self._lease], args=arguments
+            )
+        if not held:
+            raise self._refusal(0, b"?")
+        self._held_until = sent + self._lease_lasts
 
     # What was kept of jobs that ended.
 

@@ -32,9 +32,11 @@ return {1, generation}
 """
 
 # KEYS: state, lease. ARGV: generation, holder, milliseconds. Returns 1, or 0 for a server that
-# another has taken the store from. One whose lease merely ran out gets it back.
+# another has taken the store from. One whose lease merely ran out gets it back; so does one whose
+# Redis has forgotten the queue, or remembers an earlier one, for nobody else has it.
 RENEW: Final = """
-if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then
+local generation = redis.call('HGET', KEYS[1], 'generation')
+if generation and tonumber(generation) > tonumber(ARGV[1]) then
   return 0
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
@@ -49,21 +51,23 @@ end
 return 1
 """
 
-# KEYS: state, jobs, changes, letters, buried, results, expiries. ARGV: generation, number of the
-# commit, whether an emptied Redis is to be used again; how many jobs to take out, to add, to
-# change, to bury, how many results to keep, how many jobs to forget; then these: number and head,
-# number and value, number and change, number and handle and value, handle and value and expiry,
-# number.
+# KEYS: state, jobs, changes, letters, buried, results, expiries, lease. ARGV: generation, number of
+# the commit, whether an emptied Redis is to be used again, holder, milliseconds; how many jobs to
+# take out, to add, to change, to bury, how many results to keep, how many jobs to forget; then
+# these: number and head, number and value, number and change, number and handle and value, handle
+# and value and expiry, number.
 # Returns {1, number of the commit before}, {0, generation found or ''} or {-1, number taken}.
 # The number of the commit keeps one that Redis gets to see late from undoing a later one.
 COMMIT: Final = """
-local state, jobs, changes, letters, buried, results, expiries = unpack(KEYS)
+local state, jobs, changes, letters, buried, results, expiries, lease = unpack(KEYS)
 local generation = redis.call('HGET', state, 'generation')
-local emptied = not generation and ARGV[3] == '1'
+-- A Redis that ended may remember less than it has confirmed, or nothing.
+local earlier = generation and tonumber(generation) < tonumber(ARGV[1])
+local emptied = earlier or (not generation and ARGV[3] == '1')
 if generation ~= ARGV[1] and not emptied then
   return {0, generation or ''}
 end
-local before = redis.call('HGET', state, 'commit') or '0'
+local before = not earlier and redis.call('HGET', state, 'commit') or '0'
 if tonumber(before) >= tonumber(ARGV[2]) then
   return {0, generation or ''}
 end
@@ -74,9 +78,9 @@ end
 redis.call('ZCARD', expiries)
 local counts = {}
 for i = 1, 6 do
-  counts[i] = tonumber(ARGV[3 + i])
+  counts[i] = tonumber(ARGV[5 + i])
 end
-local outs = 10
+local outs = 12
 local adds = outs + 2 * counts[1]
 local updates = adds + 2 * counts[2]
 local dead = updates + 2 * counts[3]
@@ -131,6 +135,7 @@ if emptied then
   redis.call('HSET', state, 'format', '1', 'generation', ARGV[1])
 end
 redis.call('HSET', state, 'commit', ARGV[2])
+redis.call('SET', lease, ARGV[4], 'PX', ARGV[5])
 return {1, before}
 """
 

@@ -77,15 +77,15 @@ def open_store(
 
         return SqliteStore(sqlite_path(rest), handle_prefix=handle_prefix, table=table)
     if colon and name in ("redis", "rediss", "valkey", "valkeys"):
-        return redis_store(url)
+        return redis_store(url, server, address, lease)
     if colon and name == "memcached":
-        return memcached_store(url)
+        return memcached_store(url, server, address, lease)
     if colon and name in DATABASES:
         return shared_store(url, handle_prefix, server, address, lease, reader)
     raise UsageError(unknown(name, url))
 
 
-def redis_store(url: str) -> QueueStore:
+def redis_store(url: str, server: str, address: str, lease: float) -> QueueStore:
     """Return the store in a Redis; raises UsageError where its library is not installed."""
     try:
         from geartrain.store.redis import RedisStore
@@ -96,10 +96,10 @@ def redis_store(url: str) -> QueueStore:
         raise UsageError(
             "a store in Redis needs its library: pip install 'geartrain[redis]'"
         ) from None
-    return RedisStore(read_place(url))
+    return RedisStore(read_place(url), server, address, lease)
 
 
-def memcached_store(url: str) -> QueueStore:
+def memcached_store(url: str, server: str, address: str, lease: float) -> QueueStore:
     """Return the store in a memcached; raises UsageError where its library is not installed."""
     try:
         from geartrain.store.memcached import MemcachedStore
@@ -110,7 +110,7 @@ def memcached_store(url: str) -> QueueStore:
         raise UsageError(
             "a store in memcached needs its library: pip install 'geartrain[memcached]'"
         ) from None
-    return MemcachedStore(read_place(url))
+    return MemcachedStore(read_place(url), server, address, lease)
 
 
 def shared_store(
