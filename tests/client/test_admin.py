@@ -6,6 +6,7 @@ import pytest
 
 from geartrain.client import admin_replies as replies
 from geartrain.client.admin_replies import (
+    ClusterMember,
     ConnectedPeer,
     Conversation,
     FunctionStatus,
@@ -62,6 +63,15 @@ def read(command, reply):
             b"show jobs\r\n",
             b"H:x:1\t2\t0\t1\nH:x:2\t0\t1\t0\n.\n",
             [ListedJob("H:x:1", 2, False, True), ListedJob("H:x:2", 0, True, False)],
+        ),
+        (
+            replies.CLUSTER,
+            b"cluster\r\n",
+            b"a\ta:4730\t3\there\t2.9\t7\nb\t-\t4\tthere\t-0.5\t0\n.\n",
+            [
+                ClusterMember("a", "a:4730", 3, True, 2.9, 7),
+                ClusterMember("b", "-", 4, False, -0.5, 0),
+            ],
         ),
         (replies.SHOW_UNIQUE_JOBS, b"show unique jobs\r\n", b"photo\n\n.\n", ["photo", ""]),
         (replies.VERSION, b"version\r\n", b"OK 1.1.20+ds\n", "1.1.20+ds"),

@@ -10,6 +10,7 @@ import pytest
 from geartrain.server.cluster import Cluster
 from geartrain.server.shared_committer import boot_clock
 from tests.cluster.fake import FakeDatabase, FakeSharedStore
+from tests.server.conftest import start_server as start_server
 from tests.server.servers import ThreadServer
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
+from geartrain.cli.cluster import cluster, state_of
+from geartrain.client.admin import AdminClient
 from tests.cluster.conftest import SharedServer
 from tests.cluster.fake import FakeDatabase
 from tests.server.peer import (
@@ -27,7 +30,7 @@ from tests.server.peer import (
     WORK_COMPLETE,
     Peer,
 )
-from tests.server.servers import eventually
+from tests.server.servers import ThreadServer, eventually
 
 Start = Callable[..., SharedServer]
 UNKNOWN = (b"0", b"0", b"0", b"0")
@@ -470,3 +473,40 @@ def test_cluster_lists_who_takes_part(start: Start, database: FakeDatabase) -> N
         ("two", second.shared.address, "2", "here", "0"),
     ]
     assert all(0 < float(line[4]) <= 3.0 for line in lines)
+
+
+def test_who_takes_part_can_not_be_told_without_the_store(start: Start) -> None:
+    server = start("one", lease=30.0)
+    peer = server.peer()
+    peer.echo()
+    server.shared.faults.refuse = True
+    peer.send_bytes(b"cluster\n")
+    assert peer.line() == b"ERR STORE_UNAVAILABLE The+store+does+not+answer\r\n"
+    peer.echo()
+
+
+def test_the_command_shows_who_takes_part(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _ = start("one"), start("two")
+    submit(first.peer(), b"f", b"")
+    cluster(first.shared.address, as_json=True)
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["name"], row["state"], row["here"], row["jobs"]) for row in rows] == [
+        ("one", "serving", True, 1),
+        ("two", "serving", False, 0),
+    ]
+    cluster(first.shared.address)
+    head, one, two = capsys.readouterr().out.splitlines()
+    assert head.split() == ["server", "address", "number", "lease", "jobs"]
+    assert one.split()[:4] == ["*", "one", first.shared.address, "1"]
+    assert two.split()[0] == "two"
+
+
+def test_a_server_that_shares_its_store_with_nobody_is_alone(
+    start_server: Callable[..., ThreadServer],
+) -> None:
+    server = start_server(name="hermit")
+    host, port = server.address
+    with AdminClient(f"{host}:{port}") as admin:
+        (member,) = admin.cluster()
+    assert (member.name, member.here, member.lease, member.jobs) == ("hermit", True, 0.0, 0)
+    assert state_of(member) == "alone"

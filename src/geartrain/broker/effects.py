@@ -464,17 +464,19 @@ class ServersReport(Awaited):
     Answer to ``ReportServers``.
 
     Attributes:
+        problem: Why it can't be told who they are; empty where it can.
         rows: Of each server its name, its address, what the store calls it, whether it is this
             one, for how many seconds its lease lasts, and how many jobs it holds.
 
     """
 
-    __slots__ = ("rows",)
+    __slots__ = ("problem", "rows")
 
     def __init__(self, session: int) -> None:
         self.session = session
         self.waits = True
         self.refusal = b""
+        self.problem = b""
         self.rows: list[tuple[str, str, int, bool, float, int]] = []
 
 

@@ -82,7 +82,8 @@ def obey(broker: Broker, now: float, command: Command) -> None:
         status_found(broker, command)
     elif isinstance(command, ServersFound):
         command.answer.rows = command.rows
-        answered(broker, command.answer, command.refusal)
+        command.answer.problem = command.problem
+        answered(broker, command.answer, b"")
     elif isinstance(command, DoubtLease):
         doubt(broker)
     elif isinstance(command, TrustLease):

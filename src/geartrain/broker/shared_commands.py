@@ -116,22 +116,21 @@ class ServersFound(Command):
 
     Attributes:
         answer: Of the effect ``AskOthers``.
-        rows: As in ``ServersReport``.
-        refusal: Why there is no answer; the session gets ERROR then.
+        rows: As in ``ServersReport``, and so is ``problem``.
 
     """
 
-    __slots__ = ("answer", "refusal", "rows")
+    __slots__ = ("answer", "problem", "rows")
 
     def __init__(
         self,
         answer: ServersReport,
         rows: list[tuple[str, str, int, bool, float, int]],
-        refusal: bytes = b"",
+        problem: bytes = b"",
     ) -> None:
         self.answer = answer
         self.rows = rows
-        self.refusal = refusal
+        self.problem = problem
 
 
 __all__ = [

@@ -15,6 +15,7 @@ import typer
 
 from geartrain import __version__
 from geartrain.cli import ctl, databases, importing, job, up
+from geartrain.cli.cluster import cluster
 from geartrain.cli.dev import dev
 from geartrain.cli.submit import submit
 from geartrain.cli.worker import worker
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(worker)
 app.command()(submit)
 app.command()(dev)
+app.command()(cluster)
 
 # Exit codes, as in docs/reference/cli.md.
 _USAGE = 2

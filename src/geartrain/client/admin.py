@@ -16,6 +16,7 @@ from typing import Final, Self, TypeVar
 from geartrain.client import admin_replies as replies
 from geartrain.client.address import AddressLike, parse_address, parse_addresses
 from geartrain.client.admin_replies import (
+    ClusterMember,
     Command,
     ConnectedPeer,
     Conversation,
@@ -105,6 +106,10 @@ class AdminClient:
     def show_jobs(self) -> list[ListedJob]:
         """Return each job."""
         return self._run(replies.SHOW_JOBS)
+
+    def cluster(self) -> list[ClusterMember]:
+        """Return the servers that share the server's store, itself included."""
+        return self._run(replies.CLUSTER)
 
     def show_unique_jobs(self) -> list[str]:
         """Return the unique key of each job, empty for those without."""

@@ -12,6 +12,7 @@ from geartrain.client import admin_replies as replies
 from geartrain.client.address import AddressLike, parse_address, parse_addresses
 from geartrain.client.admin import REPLY_TIMEOUT
 from geartrain.client.admin_replies import (
+    ClusterMember,
     Command,
     ConnectedPeer,
     Conversation,
@@ -99,6 +100,10 @@ class AsyncAdminClient:
     async def show_jobs(self) -> list[ListedJob]:
         """Return each job."""
         return await self._run(replies.SHOW_JOBS)
+
+    async def cluster(self) -> list[ClusterMember]:
+        """Return the servers that share the server's store, itself included."""
+        return await self._run(replies.CLUSTER)
 
     async def show_unique_jobs(self) -> list[str]:
         """Return the unique key of each job, empty for those without."""

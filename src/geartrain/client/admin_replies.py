@@ -102,6 +102,29 @@ class ListedJob(NamedTuple):
     queued: bool
 
 
+class ClusterMember(NamedTuple):
+    """
+    A server that shares its store with the one that was asked.
+
+    Attributes:
+        name: What it is called among the others.
+        address: ``HOST:PORT`` at which they reach it; ``-`` for nowhere.
+        number: What the store calls it; a server that joins again gets a new one.
+        here: Whether it is the one that was asked.
+        lease: Seconds until the others take over what it holds, should it be gone; 0 or less
+            where that is about to happen, and for a server that shares its store with nobody.
+        jobs: How many background jobs it holds.
+
+    """
+
+    name: str
+    address: str
+    number: int
+    here: bool
+    lease: float
+    jobs: int
+
+
 class DeadLetter(NamedTuple):
     """
     A job that the server gave up, and kept for a person.
@@ -261,6 +284,17 @@ def read_jobs(lines: list[bytes]) -> list[ListedJob]:
     return [ListedJob(text(row[0]), int(row[1]), row[2] != b"0", row[3] != b"0") for row in rows]
 
 
+def read_members(lines: list[bytes]) -> list[ClusterMember]:
+    rows = [line.split(b"\t") for line in lines]
+    return [
+        ClusterMember(
+            *(text(row[0]), text(row[1]), int(row[2]), row[3] == b"here"),
+            *(float(row[4]), int(row[5])),
+        )
+        for row in rows
+    ]
+
+
 def read_names(lines: list[bytes]) -> list[str]:
     return [text(line) for line in lines]
 
@@ -290,6 +324,7 @@ STATUS: Final = Command(b"status", read_status, is_list=True)
 PRIORITY_STATUS: Final = Command(b"prioritystatus", read_priority_status, is_list=True)
 WORKERS: Final = Command(b"workers", read_workers, is_list=True)
 SHOW_JOBS: Final = Command(b"show jobs", read_jobs, is_list=True)
+CLUSTER: Final = Command(b"cluster", read_members, is_list=True)
 SHOW_UNIQUE_JOBS: Final = Command(b"show unique jobs", read_names, is_list=True)
 
 # Commands that answer with one line.
@@ -364,6 +399,7 @@ def shutdown(graceful: bool) -> Command[None]:
 
 
 __all__ = [
+    "CLUSTER",
     "GETPID",
     "PRIORITY_STATUS",
     "SHOW_JOBS",
@@ -372,6 +408,7 @@ __all__ = [
     "VERBOSE",
     "VERSION",
     "WORKERS",
+    "ClusterMember",
     "Command",
     "ConnectedPeer",
     "Conversation",

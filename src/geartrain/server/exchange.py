@@ -474,6 +474,8 @@ class Exchange:
         """Write what became of a command, or the first lines of a list."""
         if isinstance(effect, AdminResult):
             peer.outbox.write(outcome_line(effect))
+        elif isinstance(effect, ServersReport) and effect.problem:
+            peer.outbox.write(effect.problem)
         elif isinstance(effect, StoreReply):
             peer.outbox.write(effect.reply)
         elif isinstance(effect, JobReport):

@@ -18,6 +18,7 @@ from geartrain.errors import StoreError
 from geartrain.server.peer_link import PeerLinks
 from geartrain.store.shared_store import Member
 from geartrain.wire.packet import GET_STATUS, GET_STATUS_UNIQUE, Packet
+from geartrain.wire.text import STORE_UNAVAILABLE
 from geartrain.wire.writer import pack_request
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class StatusDesk:
         try:
             members = await self.believe(b"", self.cluster.store.members)
         except (StoreError, TimeoutError):
-            return ServersFound(answer, [], _NO_ANSWER)
+            return ServersFound(answer, [], STORE_UNAVAILABLE)
         rows = [
             (one.name, one.address, one.generation, self.is_own(one), one.lease_left, one.jobs)
             for one in members

@@ -14,6 +14,7 @@ from typing import Final
 OK: Final = b"OK\r\n"
 END_OF_LIST: Final = b".\n"
 UNKNOWN_JOB: Final = b"ERR UNKNOWN_JOB\r\n"
+STORE_UNAVAILABLE: Final = b"ERR STORE_UNAVAILABLE The+store+does+not+answer\r\n"
 UNKNOWN_ERROR: Final = b"ERR UNKNOWN_ERROR\r\n"
 UNKNOWN_SHOW_ARGUMENTS: Final = b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
 FUNCTION_NOT_FOUND: Final = b"ERR function not found\r\n"
@@ -58,6 +59,7 @@ __all__ = [
     "FUNCTION_IN_USE",
     "FUNCTION_NOT_FOUND",
     "OK",
+    "STORE_UNAVAILABLE",
     "UNKNOWN_ERROR",
     "UNKNOWN_JOB",
     "UNKNOWN_SHOW_ARGUMENTS",
