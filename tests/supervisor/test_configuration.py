@@ -159,6 +159,11 @@ def test_the_socket_is_found_whatever_else_the_file_says(path: Path) -> None:
     assert socket_of(path) == "/run/x.sock"
 
 
+def test_a_relative_socket_is_beside_the_file(path: Path) -> None:
+    path.write_text("[supervisor]\nsocket = 'run/x.sock'\n")
+    assert socket_of(path) == load_configuration(path).socket == str(path.parent / "run" / "x.sock")
+
+
 def test_logs_go_to_the_directory_named_for_them(path: Path) -> None:
     path.write_text("[supervisor]\nlog_directory = '/var/log/x'\n[programs.web]\ncommand = 'x'\n")
     program = load_configuration(path).programs["web"]

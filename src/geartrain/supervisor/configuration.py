@@ -108,6 +108,8 @@ def load_configuration(path: Path) -> Configuration:
     table = table_of(path, tables, "supervisor")
     check_names(path, "key of [supervisor]", table, SETTINGS)
     values = {key: _told(path, "supervisor", key, SETTINGS[key], table[key]) for key in table}
+    if "socket" in values:
+        values["socket"] = _beside(path, values["socket"])
     configuration = Configuration(
         path=path,
         programs={},
@@ -132,7 +134,12 @@ def socket_of(path: Path) -> str:
     table = table_of(path, read_tables(path), "supervisor")
     if "socket" not in table:
         return default_socket()
-    return str(_told(path, "supervisor", "socket", SETTINGS["socket"], table["socket"]))
+    return _beside(path, _told(path, "supervisor", "socket", SETTINGS["socket"], table["socket"]))
+
+
+def _beside(path: Path, name: str) -> str:
+    """Return a path that is the same for all who read the file, wherever they are."""
+    return str(path.absolute().parent / name)
 
 
 def default_socket() -> str:
@@ -418,7 +425,7 @@ def _absolute(value: Any) -> str:
 
 # The keys of [supervisor].
 SETTINGS: Final[dict[str, Callable[[Any], Any]]] = {
-    "socket": _absolute,
+    "socket": _text,
     "socket_mode": _mode,
     "log_directory": _absolute,
     "servers": _servers,

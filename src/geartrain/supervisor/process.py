@@ -249,7 +249,8 @@ class Process:
         self.attempts += 1
         if self.attempts > self.program.startretries:
             self.wanted = False
-            self.change(now, FATAL, effects, f"{reason}; gave up after {self.attempts} starts")
+            starts = "a start" if self.attempts == 1 else f"{self.attempts} starts"
+            self.change(now, FATAL, effects, f"{reason}; gave up after {starts}")
             return
         self.change(now, BACKOFF, effects, reason)
         self.deadline = now + self.program.backoff.delay(self.attempts)
