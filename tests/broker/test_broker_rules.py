@@ -83,7 +83,7 @@ LIMITS = st.sampled_from([(0, 0, 0), (2, 2, 2), (0, 1, 3)])
 HANDLE_LIMIT = 63
 
 
-# What functions may have for policies, in any pair.
+# What functions may have for policies, one or two of them at a time; ``h`` never has one.
 POLICIES: list[tuple[str, dict[str, Any]]] = [
     ("f", {"retries": 1, "backoff": 2, "retention": 5}),
     ("f", {"max_attempts": 3, "backoff": 0, "poison": 2, "unique": "queued"}),
@@ -129,7 +129,9 @@ class BrokerRules(RuleBasedStateMachine):
         compat=st.sampled_from(["2.0", "1.1", "1.1 with round robin"]),
         workers=st.integers(0, 3),
         asleep=st.booleans(),
-        policies=st.lists(st.sampled_from(POLICIES), max_size=2, unique_by=lambda one: one[0]),
+        policies=st.lists(
+            st.sampled_from(POLICIES), min_size=1, max_size=2, unique_by=lambda one: one[0]
+        ),
     )
     def start(
         self,
@@ -372,6 +374,20 @@ class BrokerRules(RuleBasedStateMachine):
         """A worker does what workers do most of the time."""
         job = self.running()[which % len(self.running())]
         self.step(REPORTS["work_complete"](job.worker, job.handle.encode(), b"r"))
+
+    @precondition(lambda self: self.running() and self.policies)
+    @rule(which=WHICH, raises=st.booleans())
+    def fail_job(self, which: int, raises: bool) -> None:
+        """A worker can't do its job, where the server may have it tried again."""
+        job = self.running()[which % len(self.running())]
+        report = "work_exception" if raises else "work_fail"
+        self.step(REPORTS[report](job.worker, job.handle.encode(), b"e" if raises else b""))
+
+    @rule(peer=CLIENTS, key=st.sampled_from([b"u:1", b"u:2", b"u:3"]), priority=PRIORITIES)
+    def submit_jobs_of_a_key(self, peer: int, key: bytes, priority: int) -> None:
+        """Clients submit jobs of which few may run at a time."""
+        for function in (b"f", b"g"):
+            self.submit(peer, function, key, b"", priority, True, 0, b"")
 
     @precondition(lambda self: self.running())
     @rule(which=WHICH)
