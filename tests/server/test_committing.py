@@ -10,7 +10,8 @@ import pytest
 
 from geartrain.errors import StoreUnavailable
 from geartrain.server import commits
-from geartrain.store.batch import Batch, Coalesced
+from geartrain.server.commits import Commits
+from geartrain.store.batch import Batch, Coalesced, Result
 from geartrain.store.queue_store import QueueStore
 from tests.server.peer import (
     CAN_DO,
@@ -449,6 +450,18 @@ def test_a_job_joined_again_after_a_refusal_is_kept(
     assert producer.submit(SUBMIT_JOB_BG, b"f", b"key") == handle
     eventually(lambda: not impatient.server.committer.commits.owes(), "nothing is owed any more")
     assert handles_of(store) == {handle}
+
+
+def test_results_do_not_pile_up_before_a_store_that_does_not_work() -> None:
+    waiting = Commits()
+    for n in range(10):
+        data = b"x" * (16 * 1024 * 1024)
+        waiting.put(Batch(results=[Result(b"H:%d" % n, n, b"f", 0, data, 0.0, 9.0)]))
+        assert waiting.start(0.0) is not None
+        waiting.failed()
+    batch = waiting.start(0.0)
+    assert batch is not None
+    assert [result.number for result in batch.results] == [7, 8, 9]
 
 
 # Questions.

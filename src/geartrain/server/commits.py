@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Final
 
 from geartrain.broker.job import ENDED, Job
-from geartrain.store.batch import Batch
+from geartrain.store.batch import Batch, Result
 
 # What goes into one commit at most, in jobs and in bytes of their workloads; a single job may be
 # larger. However much comes in, a store that works is done with so much long before it counts as
@@ -26,6 +26,10 @@ _BATCH_JOBS: Final = 10_000
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 # Bytes a second that any store can take, for jobs larger than that.
 _SLOWEST: Final = 16 * 1024 * 1024
+# Results that may wait for a store that does not work, in bytes, and what each takes beside its
+# data. Jobs that have ended wait for it too, but are numbers.
+_RESULT_BYTES: Final = 64 * 1024 * 1024
+_RESULT_SIZE: Final = 512
 
 
 class Commits:
@@ -154,6 +158,7 @@ class Commits:
         """The store has nothing of the batch; return the jobs that are to be refused."""
         jobs = self.end()
         self.failing = True
+        self.owed.results = newest(self.owed.results)
         # What came in meanwhile has waited for a store that does not work.
         refused = self.coming.adds if self.stalled else jobs + self.coming.adds
         self.coming.adds = []
@@ -181,6 +186,16 @@ class Commits:
         self.coming.adds = []
         self.stalled = self.is_under_way
         return jobs
+
+
+def newest(results: list[Result]) -> list[Result]:
+    """Return as many of the last results as may wait for a store that does not work."""
+    size = 0
+    for place in range(len(results) - 1, -1, -1):
+        size += _RESULT_SIZE + len(results[place].data)
+        if size > _RESULT_BYTES:
+            return results[place + 1 :]
+    return results
 
 
 def is_over(job: Job) -> bool:
