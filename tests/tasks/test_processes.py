@@ -164,7 +164,7 @@ def test_a_worker_program_starts_anew_when_files_change(
         (["tests.tasks.nowhere"], "there is no module 'tests.tasks.nowhere' here"),
         (["tests/tasks/shop.py"], "write its module, tests.tasks.shop:app"),
         (["tests.tasks.shop:Order"], "is no App"),
-        (["tests.tasks.shop", "--pool", "fork"], "it is one of thread, process, async"),
+        (["tests.tasks.shop", "--pool", "fork"], "it is one of thread, process, async, inline"),
         (["tests.tasks.shop", "--queues", "x"], "no task is called 'x'"),
         (["tests.tasks.shop", "--max-memory", "much"], "write bytes, or for instance 512M"),
     ],

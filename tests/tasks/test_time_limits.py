@@ -8,7 +8,9 @@ import pytest
 
 from geartrain import App
 from geartrain.errors import TaskError
+from geartrain.testing import TestServer
 from tests.tasks import shop
+from tests.tasks.running import RunningPool
 from tests.worker.processes import is_running
 
 
@@ -25,6 +27,17 @@ def test_a_soft_timeout_cancels_a_coroutine(pool: str, app: App, tmp_path: Path)
     with pytest.raises(TaskError, match=r"0\.2 s, its soft_timeout"):
         shop.tidy_on_loop.call(str(marker))
     assert marker.read_text() == "tidied"
+
+
+def test_tasks_run_inline_know_their_soft_timeout(tmp_path: Path) -> None:
+    with TestServer() as server:
+        shop.app.servers = server.address
+        with RunningPool("inline", concurrency=4):
+            assert list(shop.add.map(range(50))) == list(range(1, 51))
+            assert shop.fetch.call("u") == "<u>"
+            with pytest.raises(TaskError, match="its soft_timeout"):
+                shop.tidy.call(str(tmp_path / "marker"))
+        shop.app.close()
 
 
 def test_a_hard_timeout_ends_what_ignores_everything(pool: str, app: App, tmp_path: Path) -> None:

@@ -34,7 +34,9 @@ def worker(
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", "-c", help="Tasks that run at once.")
     ] = None,
-    pool: Annotated[str, typer.Option(help="Where they run: thread, process or async.")] = "thread",
+    pool: Annotated[
+        str, typer.Option(help="Where they run: thread, process, async or inline.")
+    ] = "thread",
     queues: Annotated[
         str | None, typer.Option(help="Names of the tasks to take, with commas; * for any text.")
     ] = None,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from geartrain.tasks.app import App
     from geartrain.tasks.task import RemoteTask
 
-Pool: TypeAlias = Literal["thread", "process", "async"]
+Pool: TypeAlias = Literal["thread", "process", "async", "inline"]
 
 
 class TaskWorker:
@@ -50,7 +50,9 @@ class TaskWorker:
         pool: ``thread``: in threads. ``process``: in child processes, which are replaced
             when they die, when their time is over, and when a task outlasts its ``timeout``;
             tasks have to be importable. ``async``: on an event loop, for ``async def``;
-            others run in threads beside it.
+            others run in threads beside it. ``inline``: one after the other, in the thread
+            that keeps the connections, the fastest way for short tasks; ``concurrency`` is
+            how many are held, and a ``timeout`` cuts nothing off.
         queues: Names of the tasks to take, ``*`` standing for anything; all by default.
         client_id: Name of this worker in the server's lists.
         grace: Seconds that running tasks get to end when the worker is asked to stop.
@@ -120,8 +122,8 @@ class TaskWorker:
             on_start=Hooks(self.tasks, "start_up") if in_children else None,
             on_stop=Hooks(self.tasks, "shut_down") if in_children else None,
         )
-        execution: Literal["process", "thread"] = "process" if in_children else "thread"
-        worker = Worker(self.app.servers, execution=execution, rules=rules, **settings)
+        assert self.pool != "async"
+        worker = Worker(self.app.servers, execution=self.pool, rules=rules, **settings)
         for task in self.tasks:
             handler = TaskHandler(task)
             worker.register(task.name, handler if in_children else self._counted(handler))

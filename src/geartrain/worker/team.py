@@ -36,7 +36,8 @@ class TeamExecution:
 
     Attributes:
         lead: Held by the thread that leads; the others wait for it.
-        waiting: Jobs that have arrived and not begun. The leader's.
+        books: Guards the taking of jobs from ``waiting`` into ``deadlines``.
+        waiting: Jobs that have arrived and not begun.
         deadlines: The jobs that run, and when each is cut off.
 
     """
@@ -57,6 +58,7 @@ class TeamExecution:
         self.rules = rules
         self.running = False
         self.lead = threading.Lock()
+        self.books = threading.Lock()
         self.waiting: deque[Assignment] = deque()
         self.deadlines: dict[Assignment, float | None] = {}
         # When the keeper looks for jobs whose time is over; None while none has a limit.
@@ -100,7 +102,12 @@ class TeamExecution:
 
     def work(self, keeper: Driver) -> None:
         """Lead until a job comes, run it, follow until the lead is free again."""
-        while (assignment := self.wait_for_job(keeper)) is not None:
+        assignment: Assignment | None = None
+        while True:
+            if assignment is None:
+                assignment = self.wait_for_job(keeper)
+                if assignment is None:
+                    return
             ending = end_assignment(self.group, self.handlers, assignment)
             if self.deadlines.pop(assignment, 0.0) == 0.0:
                 # It took too long: its job has ended, and another thread is in this one's place.
@@ -110,17 +117,30 @@ class TeamExecution:
             else:
                 self.group.end(assignment, ending)
             self.on_end()
-            if self.waiting:
-                # A job that was held beyond those that may run: the leader looks again.
-                keeper.wake()
+            assignment = self.next_in_line(keeper)
+
+    def next_in_line(self, keeper: Driver) -> Assignment | None:
+        """Return a job that was held beyond those that may run, where there is one."""
+        if not self.waiting or self.is_over:
+            return None
+        with self.books:
+            if not self.waiting or len(self.deadlines) >= self.concurrency:
+                return None
+            if self.waiting[0].function not in self.rules.time_limits:
+                assignment = self.waiting.popleft()
+                self.deadlines[assignment] = None
+                return assignment
+        # The keeper's timers are the leader's.
+        keeper.wake()
+        return None
 
     def wait_for_job(self, keeper: Driver) -> Assignment | None:
         """Return the next job, having led until it came; None when the worker is to end."""
         with self.lead:
             try:
                 while not self.is_over:
-                    if self.waiting and len(self.deadlines) < self.concurrency:
-                        return self.begin(keeper, self.waiting.popleft())
+                    if (assignment := self.begin(keeper)) is not None:
+                        return assignment
                     if keeper.may_leave():
                         self.close()
                     else:
@@ -130,11 +150,15 @@ class TeamExecution:
                 self.close()
         return None
 
-    def begin(self, keeper: Driver, assignment: Assignment) -> Assignment:
-        """Take note of when a job that begins is to be cut off."""
-        limit = self.rules.time_limits.get(assignment.function)
-        deadline = None if limit is None else time.monotonic() + limit
-        self.deadlines[assignment] = deadline
+    def begin(self, keeper: Driver) -> Assignment | None:
+        """Take the next job in line, if one may run, and note when it is to be cut off."""
+        with self.books:
+            if not self.waiting or len(self.deadlines) >= self.concurrency:
+                return None
+            assignment = self.waiting.popleft()
+            limit = self.rules.time_limits.get(assignment.function)
+            deadline = None if limit is None else time.monotonic() + limit
+            self.deadlines[assignment] = deadline
         if deadline is not None and (self.look_at is None or deadline < self.look_at):
             self.look_at = deadline
             keeper.at(deadline, lambda: self.look(keeper))
