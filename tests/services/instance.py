@@ -74,6 +74,8 @@ class Instance:
         self.port = free_port()
         self.folder = make_folder(user)
         self.process: subprocess.Popen[bytes] | None = None
+        # What its command line begins with.
+        self.before: tuple[str, ...] = ()
 
     def command(self) -> list[object]:
         """Return the command line that runs it in the foreground."""
@@ -88,7 +90,7 @@ class Instance:
         assert self.process is None
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                as_user(self.user, *self.command()),
+                as_user(self.user, *self.before, *self.command()),
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,

@@ -175,15 +175,15 @@ def test_generations_without_jobs_are_forgotten_and_not_given_again(server: Make
 
 
 def test_lease_that_ended_can_be_renewed_while_nobody_took_the_jobs(server: MakeServer) -> None:
-    one = server("one", lease=SHORT)
     server("two")
+    one = server("one", lease=SHORT)
     wait_until(lambda: one.held_until < time.monotonic())
     one.renew()
     assert time.monotonic() < one.held_until <= time.monotonic() + SHORT
 
 
 def test_server_that_is_heard_of_is_not_taken_over(server: MakeServer) -> None:
-    one, two = server("one", lease=SHORT), server("two")
+    two, one = server("two"), server("one", lease=SHORT)
     one.commit(Batch([job(one, 1)]))
     end = time.monotonic() + 4 * SHORT
     while time.monotonic() < end:
@@ -192,7 +192,7 @@ def test_server_that_is_heard_of_is_not_taken_over(server: MakeServer) -> None:
 
 
 def test_commits_renew_the_lease(server: MakeServer) -> None:
-    one, two = server("one", lease=SHORT), server("two")
+    two, one = server("two"), server("one", lease=SHORT)
     end = time.monotonic() + 4 * SHORT
     n = 0
     while time.monotonic() < end:
@@ -212,7 +212,7 @@ def test_reading_jobs_renews_the_lease(server: MakeServer) -> None:
 
 
 def test_server_that_was_taken_over_changes_nothing_any_more(server: MakeServer) -> None:
-    one, two = server("one", lease=SHORT), server("two")
+    two, one = server("two"), server("one", lease=SHORT)
     kept = job(one, 1)
     one.commit(Batch([kept]))
     assert adopted(adopt(two)) == {"one": [kept.number]}
@@ -233,7 +233,7 @@ def test_server_that_was_taken_over_changes_nothing_any_more(server: MakeServer)
 
 
 def test_server_that_was_taken_over_can_join_again(server: MakeServer) -> None:
-    one, two = server("one", lease=SHORT), server("two")
+    two, one = server("two"), server("one", lease=SHORT)
     one.commit(Batch([job(one, 1)]))
     adopt(two)
     one.handle_prefix = b"H:one:later"

@@ -34,8 +34,16 @@ DAMAGED: Final = 3  # what is there is not what was expected
 class Link(Protocol):
     """A connection. The first statement begins a transaction."""
 
-    def limit(self, end: float) -> None:
-        """Let what follows fail, by losing the connection, at a time of ``time.monotonic``."""
+    def limit(self, end: float, idle: int) -> None:
+        """
+        Let what follows fail, by losing the connection, in time.
+
+        Args:
+            end: A time of ``time.monotonic``.
+            idle: Seconds after which the database may end a transaction in which nothing
+                happens: what a server that hangs keeps locked, others are waiting for.
+
+        """
 
     def run(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[int]:
         """Run statements in their order; return how many rows each of them changed."""

@@ -35,12 +35,9 @@ SETTINGS: Final = (
     "SET SESSION innodb_lock_wait_timeout = 1",
     "SET SESSION lock_wait_timeout = 1",
 )
-# What a server that hangs in the middle of a transaction keeps locked is free again after so many
-# seconds; others may be waiting to take it over. MySQL has no such time for transactions alone.
-IDLE_SETTINGS: Final = (
-    "SET SESSION idle_transaction_timeout = 2",
-    "SET SESSION wait_timeout = 10",
-)
+# Seconds without a statement, above those that a transaction may have: MySQL has no limit for
+# transactions alone, and the server renews its lease more often than this.
+IDLE: Final = 8
 UNKNOWN_VARIABLE: Final = 1193
 
 CONFLICTS: Final = frozenset(
@@ -111,10 +108,22 @@ class MysqlLink:
         self._connection = connection
         self._waits = waits
         self._end = float("inf")
+        self._idle = 0
 
-    def limit(self, end: float) -> None:
-        """Let what follows fail at a time of ``time.monotonic``."""
+    def limit(self, end: float, idle: int) -> None:
+        """Let what follows fail in time; see ``Link``."""
         self._end = end
+        if idle == self._idle:
+            return
+        self._hurry()
+        with self._connection.cursor() as cursor:
+            cursor.execute("SET SESSION wait_timeout = %s", (idle + IDLE,))
+            try:
+                cursor.execute("SET SESSION idle_transaction_timeout = %s", (idle,))
+            except pymysql.MySQLError as error:
+                if number_of(error) != UNKNOWN_VARIABLE:
+                    raise
+        self._idle = idle
 
     def _hurry(self) -> None:
         left = min(3600.0, max(0.001, self._end - monotonic()))
@@ -216,12 +225,6 @@ class MysqlDatabase:
         with connection.cursor() as cursor:
             for setting in SETTINGS:
                 cursor.execute(setting)
-            for setting in IDLE_SETTINGS:
-                try:
-                    cursor.execute(setting)
-                except pymysql.MySQLError as error:
-                    if number_of(error) != UNKNOWN_VARIABLE:
-                        raise
             cursor.execute("SELECT @@max_allowed_packet, @@innodb_flush_log_at_trx_commit")
             ((self.room, flush),) = cursor.fetchall()
             cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")

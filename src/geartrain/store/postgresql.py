@@ -8,14 +8,16 @@ what it read before, and has to see what the server it waited for has just commi
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq.abc import PGconn
 from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.waiting import Ready, Wait
 
 from geartrain.errors import StoreDamaged, UsageError
 from geartrain.store.link import CONFLICT, DAMAGED, LOST, PASSING, Link
@@ -28,9 +30,6 @@ T = TypeVar("T")
 
 # Seconds until a host that doesn't answer is given up for the next; libpq knows none less.
 CONNECT_TIMEOUT: Final = 2
-# What a server that hangs in the middle of a transaction keeps locked is free again after this
-# many milliseconds; others may be waiting to take it over.
-IDLE_TIMEOUT: Final = 2000
 # For locks and for statements, in milliseconds; the client gives up earlier or breaks off.
 LOCK_TIMEOUT: Final = 400
 STATEMENT_TIMEOUT: Final = 60_000
@@ -38,7 +37,6 @@ STATEMENT_TIMEOUT: Final = 60_000
 SETTINGS: Final = (
     f"SET lock_timeout = {LOCK_TIMEOUT}; "
     f"SET statement_timeout = {STATEMENT_TIMEOUT}; "
-    f"SET idle_in_transaction_session_timeout = {IDLE_TIMEOUT}; "
     "SET default_transaction_isolation = 'read committed'; "
     "SET client_min_messages = 'error'"
 )
@@ -53,19 +51,6 @@ LOSSES: Final = ("08", "57P0", "25006", "25P03")
 PASSES: Final = ("53", "54", "55", "57", "58", "XX", "28", "42501")
 
 
-class SyncedPipeline(psycopg.Pipeline):
-    """
-    A pipeline whose last word is its Sync.
-
-    psycopg sends a Flush behind it. That would stop the clock by which PostgreSQL ends the
-    transaction of a client that hangs (``idle_in_transaction_session_timeout``), and what this
-    one has locked could not be taken over.
-    """
-
-    def _fetch_gen(self, *, flush: bool) -> Generator[Any, Any, None]:
-        return super()._fetch_gen(flush=False)
-
-
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that waits for the server no longer than until ``end``."""
 
@@ -78,42 +63,60 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         left = max(0.001, self.end - monotonic())
         return super().wait(gen, interval, min(left, timeout) if timeout else left)
 
-    @contextmanager
-    def pipeline(self) -> Iterator[psycopg.Pipeline]:
-        """Send statements together."""
-        pipeline = self._pipeline = SyncedPipeline(self)
-        try:
-            with pipeline:
-                yield pipeline
-        finally:
-            self._pipeline = None
-
 
 class PostgresqlLink:
-    """A connection to PostgreSQL; see ``Link``."""
+    """
+    A connection to PostgreSQL; see ``Link``.
+
+    It stays in pipeline mode. When psycopg leaves that mode, it asks the server to flush, and
+    that switches the server's clock for idle transactions off.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._mode = connection.pipeline()
+        self._pipeline = self._mode.__enter__()
+        self._idle = 0
 
-    def limit(self, end: float) -> None:
-        """Let what follows fail at a time of ``time.monotonic``."""
+    def limit(self, end: float, idle: int) -> None:
+        """Let what follows fail in time; see ``Link``."""
         self._connection.end = end
+        if idle != self._idle:
+            self._connection.execute(f"SET idle_in_transaction_session_timeout = {idle * 1000:d}")
+            self._connection.commit()
+            self._idle = idle
 
     def run(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[int]:
         """Run statements in their order, sent together."""
         cursors = []
-        with self._connection.pipeline():
-            for statement, parameters in statements:
-                cursor = self._connection.cursor()
-                cursor.execute(statement.encode(), parameters)
-                cursors.append(cursor)
+        for statement, parameters in statements:
+            cursor = self._connection.cursor()
+            cursor.execute(statement.encode(), parameters)
+            cursors.append(cursor)
+        self._sync()
         return [cursor.rowcount for cursor in cursors]
 
     def read(self, statement: str, parameters: Sequence[object] = ()) -> list[Sequence[Any]]:
         """Return the rows of a query."""
         cursor = self._connection.cursor(binary=True)
         cursor.execute(statement.encode(), parameters)
+        self._sync()
         return cast("list[Sequence[Any]]", cursor.fetchall())
+
+    def _sync(self) -> None:
+        """Send what was not sent yet, and wait for its results."""
+        try:
+            commands = self._pipeline.command_queue
+            while commands:
+                commands.popleft()()
+            # psycopg leaves off as soon as all is queued, and would wait for the answer to what
+            # is larger than the system's buffers and was not sent.
+            self._connection.wait(flush(self._connection.pgconn))
+            self._pipeline.sync()
+        except psycopg.Error:
+            if monotonic() >= self._connection.end:
+                raise psycopg.OperationalError("the database does not answer in time") from None
+            raise
 
     def commit(self) -> None:
         """Make it durable."""
@@ -126,6 +129,16 @@ class PostgresqlLink:
     def close(self) -> None:
         """Drop the connection."""
         self._connection.close()
+        with suppress(psycopg.Error):
+            self._mode.__exit__(None, None, None)
+
+
+def flush(connection: PGconn) -> Generator[Wait, Ready, None]:
+    """Send what is queued, and read what comes meanwhile."""
+    while connection.flush():
+        ready = yield Wait.RW
+        if ready & Ready.R:
+            connection.consume_input()
 
 
 class PostgresqlDatabase:

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from math import ceil
 from typing import Final
 
 from geartrain.broker.job import Job
@@ -27,7 +28,7 @@ from geartrain.store.shared_rows import ITSELF, ServerRow
 from geartrain.store.shared_schema import bring_up_to_date
 from geartrain.store.shared_statements import ServerStatements
 from geartrain.store.shared_store import Adoption, Member
-from geartrain.store.transactions import PATIENCE, Transaction, Transactions
+from geartrain.store.transactions import IDLE, PATIENCE, Transaction, Transactions
 
 __all__ = ["LEASE", "SharedSqlStore"]
 
@@ -38,7 +39,7 @@ LEASE: Final = 3.0
 # Seconds that opening, reading a page of jobs, and counting them may take.
 LONG_PATIENCE: Final = 15.0
 # Bytes a second that any database can take, on top of what a commit has to be done in.
-SLOWEST: Final = 16 * 1024 * 1024
+SLOWEST: Final = 4 * 1024 * 1024
 # Bytes that don't count there.
 SMALL: Final = 8 * 1024 * 1024
 # Revived jobs whose generation another server holds get numbers from here on, in this one's;
@@ -172,9 +173,12 @@ class SharedSqlStore:
 
         size = sum(len(job.workload) for job in batch.adds)
         undo = self._mapper.forget_steps([job.number for job in batch.adds])
+        longer = max(0, size - SMALL) / SLOWEST
         return self._writer.run(
             work,
-            patience=PATIENCE + max(0, size - SMALL) / SLOWEST,
+            patience=PATIENCE + longer,
+            # A driver takes its time to put a large statement together.
+            idle=IDLE + ceil(longer),
             undo=[(statement, parameters) for statement, parameters, _ in undo],
         )
 

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 # Seconds until a transaction is given up, with all its attempts: refused within a second.
 PATIENCE: Final = 0.8
+# Seconds between two statements of a transaction until the database ends it.
+IDLE: Final = 2
 # Less than so many seconds are not enough for another attempt.
 ATTEMPT: Final = 0.1
 # Between two attempts to connect, in seconds.
@@ -95,6 +97,7 @@ class Transactions:
         *,
         fenced: bool = True,
         patience: float = PATIENCE,
+        idle: int = IDLE,
         undo: Sequence[Statement] = (),
     ) -> T:
         """
@@ -104,18 +107,20 @@ class Transactions:
             work: Called again for another attempt.
             fenced: Whether it renews the lease, and has to hold it.
             patience: Seconds for all attempts.
+            idle: Seconds that may pass between two of its statements.
             undo: What takes it out again, should it have got through although this raised.
 
         Raises LeaseLost, StoreUnavailable and StoreDamaged, and what ``work`` raises.
         """
-        end = monotonic() + patience
+        started = monotonic()
+        end = started + patience
         doubtful: tuple[int, T] | None = None
         while True:
             finished: tuple[int, T] | None = None
             began = monotonic()
             try:
                 link = self._linked(end)
-                link.limit(end)
+                link.limit(end, idle)
                 if doubtful is not None and self._is_at(link, doubtful[0]):
                     finished = doubtful
                     link.rollback()
@@ -131,9 +136,12 @@ class Transactions:
                 meaning = self.database.meaning(error)
                 if finished is not None and meaning == LOST and fenced:
                     doubtful = finished
+                linked = self._link is not None
                 self._give_way(meaning)
-                if meaning in (CONFLICT, LOST) and monotonic() + ATTEMPT < end:
-                    if self._link is None:
+                # Who waits for longer than usual does not wait for a database that is not there.
+                last = end if linked else min(end, started + PATIENCE)
+                if meaning in (CONFLICT, LOST) and monotonic() + ATTEMPT < last:
+                    if not linked:
                         # Where connecting fails at once, not again and again in that time.
                         sleep(PAUSE)
                     continue
