@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.acceptance.job_server import eventually, free_port
 from tests.server.peer import CAN_DO, GRAB_JOB, JOB_ASSIGN, SUBMIT_JOB_BG, WORK_COMPLETE, Peer
 from tests.services.availability import require
-from tests.services.gearmand import LATER, LEFT, leave_jobs
+from tests.services.gearmand import LEFT, leave_jobs
 from tests.services.key_value import MemcachedServer, RedisServer
+from tests.services.mariadb import shared_mariadb
+from tests.services.postgresql import shared_postgresql
 
 
 def geartrain(*args: str) -> subprocess.CompletedProcess[str]:
@@ -76,20 +80,11 @@ def test_what_can_not_be_imported_is_said_in_a_line(
 # The drop-in.
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    require("redis")
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
 class Drop:
-    """The drop-in ``gearmand`` of this source tree, on a free port."""
+    """The drop-in ``gearmand`` of this source tree, on a free port by default."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
-        self.port = free_port()
+    def __init__(self, directory: Path, *options: str, port: int = 0) -> None:
+        self.port = port or free_port()
         command = "from geartrain.cli.gearmand import main; main()"
         argv = [sys.executable, "-c", command, "-L", "127.0.0.1", "-p", str(self.port)]
         argv += ["-l", "stderr", "-P", str(directory / "pid"), "--verbose", "INFO", *options]
@@ -129,24 +124,53 @@ class Drop:
         return workloads
 
 
-def test_drop_in_goes_on_with_the_redis_of_gearmand(redis: RedisServer, tmp_path: Path) -> None:
+def redis_options(directory: Path) -> list[str]:
+    server = RedisServer(directory)
+    server.start()
+    atexit.register(server.kill)
+    return ["-q", "redis", "--redis-server", "127.0.0.1", "--redis-port", str(server.port)]
+
+
+def mysql_options(directory: Path) -> list[str]:
+    server = shared_mariadb()
+    parts = urlsplit(server.url(server.new_database()))
+    return [
+        *("-q", "mysql", "--mysql-host", str(parts.hostname), "--mysql-port", str(parts.port)),
+        *("--mysql-user", str(parts.username), "--mysql-password", str(parts.password)),
+        *("--mysql-db", parts.path.strip("/")),
+    ]
+
+
+def postgres_options(directory: Path) -> list[str]:
+    server = shared_postgresql()
+    return ["-q", "postgres", "--libpq-conninfo", server.url(server.new_database())]
+
+
+@pytest.mark.parametrize("options_of", [redis_options, mysql_options, postgres_options])
+def test_drop_in_goes_on_with_the_queue_of_gearmand(
+    options_of: Callable[[Path], list[str]], tmp_path: Path
+) -> None:
     require("gearmand")
-    options = ("-q", "redis", "--redis-server", "127.0.0.1", "--redis-port", str(redis.port))
-    leave_jobs(tmp_path, *options, later=False)
+    options = options_of(tmp_path)
+    later = options_of is not redis_options
+    count = len(LEFT) + later
+    leave_jobs(tmp_path, *options, later=later)
     first = Drop(tmp_path, *options)
     try:
-        assert f"{len(LEFT)} jobs taken over from gearmand" in first.output.read_text()
+        assert f"{count} jobs taken over from gearmand" in first.output.read_text()
         with first.peer() as client:
             client.submit(SUBMIT_JOB_BG, b"empty", workload=b"ours")
     finally:
         first.kill()
-    second = Drop(tmp_path, *options)
+    # On its port it is the same server again, which those of a database need not wait for.
+    second = Drop(tmp_path, *options, port=first.port)
     try:
         functions = sorted({job[0] for job in LEFT})
         assert sorted(second.run(*functions)) == sorted([*(job[2] for job in LEFT), b"ours"])
+        # Nothing was taken over twice.
+        assert second.output.read_text().count("taken over from gearmand") == 1
     finally:
         second.kill()
-    assert LATER[2] not in {job[2] for job in LEFT}
 
 
 def test_drop_in_keeps_jobs_in_memcached_and_says_for_how_long(tmp_path: Path) -> None:

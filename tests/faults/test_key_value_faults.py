@@ -11,7 +11,7 @@ from tests.faults.killing import kill_again_and_again
 from tests.services.availability import require
 from tests.services.key_value import RedisServer
 
-ROUNDS = 15
+ROUNDS = 10
 
 
 @pytest.fixture
