@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.supervisor.running import (
     GEARTRAIN,
@@ -205,13 +206,27 @@ def guard_of(manager: Up) -> int:
     return int(eventually(find, "the guard"))
 
 
-def test_a_supervisor_that_ends_leaves_nothing(up: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_supervisor_that_ends_leaves_nothing(up: Start, number: signal.Signals) -> None:
     manager = up(web={**LASTING, "numprocs": 3})
     family = psutil.Process(manager.process.pid).children(recursive=True)
     assert len(family) == 4
-    assert manager.stop() == 0
+    manager.process.send_signal(number)
+    assert manager.process.wait(10) == 0
     assert all(is_gone(one.pid) for one in family)
     assert not manager.socket.exists()
+
+
+def test_a_second_request_to_stop_kills(up: Start) -> None:
+    deaf = shell("trap '' TERM; echo deaf; while :; do sleep 1; done")
+    manager = up(web={"command": deaf, "startsecs": 0, "stopwaitsecs": 1000})
+    manager.wait_for("deaf$")
+    manager.process.send_signal(signal.SIGTERM)
+    manager.wait_for("= web:0 RUNNING -> STOPPING")
+    assert manager.process.poll() is None
+    manager.process.send_signal(signal.SIGTERM)
+    assert manager.process.wait(10) == 0
+    assert "was ended by SIGKILL" in "\n".join(manager.rest())
 
 
 # Many processes.

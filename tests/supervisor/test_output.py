@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from geartrain.supervisor.output import Console
-from tests.supervisor.running import GEARTRAIN, Start, ctl, eventually, shell
+from tests.supervisor.running import GEARTRAIN, Start, ctl, eventually, shell, toml_of
 
 QUICK = {"startsecs": 0, "autorestart": False}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -165,3 +165,24 @@ def test_a_reader_that_stops_reading_holds_nobody_up() -> None:
     # Nor does one that is gone.
     console.write(b"nobody\n")
     os.close(writer)
+
+
+def test_closed_outputs_are_taken_by_nothing_else(tmp_path: Path) -> None:
+    log = tmp_path / "web.log"
+    script = "echo kept; read x < go; exit 1"
+    once = {**QUICK, "startretries": 0, "startsecs": 1, "on_fatal": "exit"}
+    keys = {"command": shell(script), "stdout_logfile": str(log), "log_timestamps": False, **once}
+    tables = {"supervisor": {"socket": "s"}, "programs.web": keys}
+    (tmp_path / "geartrain.toml").write_text(toml_of(tables))
+    os.mkfifo(tmp_path / "go")
+    command = " ".join([*GEARTRAIN, "up", "<&- >&- 2>&-"])
+    process = subprocess.Popen(["sh", "-c", f"exec {command}"], cwd=tmp_path)
+    try:
+        eventually(lambda: log.exists() and log.read_text() == "kept\n", "the line")
+        (tmp_path / "go").write_text("go\n")
+        assert process.wait(10) == 1
+        # What the supervisor says itself went nowhere.
+        assert log.read_text() == "kept\n"
+    finally:
+        process.kill()
+        process.wait()

@@ -28,9 +28,12 @@ def up(
     """Keep the programs of a configuration file running."""
     from dataclasses import replace
 
+    from geartrain.cli.daemon import fill_standard_streams
     from geartrain.supervisor.configuration import load_configuration
     from geartrain.supervisor.difference import differences
 
+    # A log file would take the number of a stream that was closed, and get what goes there.
+    fill_standard_streams()
     configuration = load_configuration(config)
     if socket is not None:
         configuration = replace(configuration, socket=str(socket.absolute()), is_socket_given=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable
 
@@ -24,17 +25,19 @@ def run_in_foreground(configuration: Configuration, level: int = logging.INFO) -
 
     Returns the exit code. Raises UsageError where that can't begin.
     """
+    # Standard error may have been closed before Python began.
+    out = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     form = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=level, stream=sys.stderr, format=form)
+    logging.basicConfig(level=level, stream=out, format=form)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     count = len(configuration.programs)
 
     def ready() -> None:
-        sys.stderr.write(
+        out.write(
             f"geartrain {__version__} keeps {count} program{'' if count == 1 else 's'};"
             f" geartrain ctl is answered at {configuration.socket}\nready\n"
         )
-        sys.stderr.flush()
+        out.flush()
 
     return run_supervisor(configuration, ready)
 
