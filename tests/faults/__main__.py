@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.killing import kill_again_and_again
+from tests.services.galera import shared_galera
+from tests.services.mariadb import shared_mariadb
+from tests.services.postgresql import shared_postgresql
 
 
 def main() -> int:
@@ -18,16 +21,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="servers to kill (100)")
     parser.add_argument("--server", default="geartrain", help="geartrain or gearmand (geartrain)")
-    parser.add_argument("--store", default="", help="URL of geartrain's store (a file of SQLite's)")
+    parser.add_argument(
+        "--store",
+        default="",
+        help="URL of geartrain's store, or postgresql, mariadb or galera for one that is started "
+        "(a file of SQLite's)",
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)  # noqa: T201
     with tempfile.TemporaryDirectory() as folder:
         verdict = kill_again_and_again(
-            args.server, Path(folder), args.rounds, args.seed, args.store
+            args.server, Path(folder), args.rounds, args.seed, store_url(args.store)
         )
     print(f"{args.server}: {verdict}")  # noqa: T201
     return 1 if verdict.lost or verdict.refused_but_run or verdict.unexplained else 0
+
+
+def store_url(store: str) -> str:
+    """Return the URL of a store; one that is named by its kind is started for this run."""
+    kinds = {"postgresql": shared_postgresql, "mariadb": shared_mariadb, "galera": shared_galera}
+    if store not in kinds:
+        return store
+    server = kinds[store]()
+    return server.url(server.new_database())
 
 
 if __name__ == "__main__":
