@@ -116,6 +116,7 @@ SERVICES = {
         both(program("node"), lambda: find_spec("pyright") is not None),
     ),
     "systemd": Service("apt install systemd", program("systemd-analyze")),
+    "openssl": Service("apt install openssl", program("openssl")),
     "strace": Service("apt install strace", program("strace")),
 }
 

@@ -37,6 +37,7 @@ missing_packages() {
     [ -e /usr/lib/galera/libgalera_smm.so ] || echo galera-4
     have rsync || echo rsync
     have redis-server || echo redis-server
+    have openssl || echo openssl
     have memcached || echo memcached
     have gcc || echo gcc libc6-dev
     [ -e /usr/include/libgearman/gearman.h ] || echo libgearman-dev

@@ -21,7 +21,7 @@ from geartrain.store.redis import RedisStore
 from geartrain.store.redis_promise import promise_of
 from geartrain.store.redis_url import read_place
 from tests.services.availability import require
-from tests.services.key_value import RedisServer, shared_redis
+from tests.services.key_value import RedisServer, free_port, shared_redis
 from tests.store.samples import FIRST, damaged, make_job, make_jobs, numbers
 
 
@@ -392,3 +392,32 @@ def test_wrong_password_is_said_without_repeating_it(redis: RedisServer) -> None
         with pytest.raises(UsageError, match="does not let this server in") as caught:
             store.open()
         assert "wrong" not in str(caught.value).replace("WRONGPASS", "")
+
+
+# Encryption.
+
+
+def test_encrypted_redis_is_used_when_its_certificate_can_be_verified(tmp_path: Path) -> None:
+    require("redis")
+    require("openssl")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    request += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    request += ["-addext", "subjectAltName=IP:127.0.0.1"]
+    request += ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(request, check=True, capture_output=True)
+    tls_port = free_port()
+    options = ["--tls-port", str(tls_port), "--tls-auth-clients", "no"]
+    options += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    server = RedisServer(tmp_path, *options)
+    server.start()
+    try:
+        url = f"rediss://127.0.0.1:{tls_port}/0"
+        with closing(RedisStore(read_place(f"{url}?ssl_ca_certs={certificate}"))) as store:
+            store.open()
+            store.commit(Batch([make_job(FIRST + 1)]))
+            assert numbers(store) == [FIRST + 1]
+        with pytest.raises(StoreUnavailable, match=r"can't be reached: .*CERTIFICATE_VERIFY"):
+            RedisStore(read_place(url)).open()
+    finally:
+        server.kill()
