@@ -93,6 +93,8 @@ class SharedCommitter(Committer):
         self.new_prefix = b""
         self.look_due = 0.0
         self.join_due = 0.0
+        # Why joining failed last, to be said once.
+        self.join_failure = ""
 
     # For the event loop.
 
@@ -259,9 +261,12 @@ class SharedCommitter(Committer):
             store.renew()
         except (StoreError, UsageError) as error:
             # The second, where only one server may use the store, and another does.
-            logger.warning("could not join the servers of %s again: %s", store.name, error)
+            if str(error) != self.join_failure:
+                self.join_failure = str(error)
+                logger.warning("could not join the servers of %s again: %s", store.name, error)
             self.join_due = self.clock() + _JOIN_AGAIN
             return
+        self.join_failure = ""
         self.lease.join(sent)
         with self.changed:
             self.away = False
