@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from geartrain.errors import StoreUnavailable
 from geartrain.server.policies import policy_of
+from geartrain.store.batch import DeadLetter, Result
 from geartrain.store.memory import MemoryStore
 from geartrain.store.queue_store import QueueStore
 from geartrain.store.sqlite import SqliteStore
@@ -318,11 +319,13 @@ def test_a_full_queue_refuses(start_server: Start) -> None:
 
 def test_a_store_that_can_not_be_asked_is_an_error(start_server: Start) -> None:
     class Broken(ToldStore):
-        def dead_letters(self, after: int, limit: int) -> list[object]:
+        def dead_letters(self, after: int, limit: int) -> Sequence[DeadLetter]:
             raise StoreUnavailable("it is away")
 
-        def result(self, handle: bytes) -> object:
-            raise StoreUnavailable("it is away")
+        def result(self, handle: bytes) -> Result | None:
+            if handle.startswith(b"H:"):
+                raise StoreUnavailable("it is away")
+            return None
 
         def forget_results(self, now: float) -> None:
             raise StoreUnavailable("it is away")

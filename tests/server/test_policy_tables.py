@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geartrain.broker.policy import Policy
 from geartrain.broker.rulebook import Rulebook
 from geartrain.errors import UsageError
 from geartrain.server.configuration import load_settings
-from geartrain.server.policies import KEYS, load_policies, policy_of
+from geartrain.server.policies import KEYS, declared_policy, load_policies, policy_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -158,6 +162,26 @@ def test_rate(value: str, interval: float, burst: int) -> None:
 )
 def test_a_value_that_can_not_be_is_told(keys: dict[str, Any], said: str) -> None:
     assert said in problem(**keys)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*KEYS, "function", "retires"]),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.sampled_from(["exp(1s, 1h)", "10/s", "1h", "queued", "\ud800", "exp(" + " " * 3000])
+        | st.lists(st.integers(), max_size=2),
+    )
+)
+def test_whatever_is_declared_is_a_policy_or_refused_in_words(said: dict[str, Any]) -> None:
+    text = json.dumps({"function": "f", **said}).encode()
+    with suppress(UsageError):
+        policy = declared_policy(text)
+        assert policy.pattern
+        assert policy.delay(b"H:1", 3) >= 0
 
 
 # Which policy counts.

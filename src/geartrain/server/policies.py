@@ -25,6 +25,9 @@ MAX_DECLARATION: Final = 8 * 1024
 # Longest name of a function in it.
 MAX_NAME: Final = 512
 
+# Longest text that is a value, in characters.
+_MAX_TEXT: Final = 100
+
 # Keys of a table, with the types of those that are no lengths of time.
 KEYS: Final[dict[str, str]] = {
     "retries": "int",
@@ -112,14 +115,14 @@ def policy_of(where: str, name: str, table: Mapping[str, Any]) -> Policy:
     """
     check_names(where, "key of a function's policy", table, KEYS)
     found = {key: read(where, key, value) for key, value in table.items()}
-    policy = Policy(name.encode("utf-8", "surrogateescape"))
+    policy = Policy(encoded(where, "function", name))
     set_attempts(where, policy, found)
     policy.first, policy.factor, policy.longest = found.get("backoff", _BACKOFF)
     policy.jitter = found.get("jitter", _JITTER)
     policy.timeout = found.get("timeout", 0.0)
     policy.concurrency = found.get("concurrency", 0)
     policy.per_key = found.get("concurrency_per_key", 0)
-    policy.separator = found.get("key_separator", ":").encode()
+    policy.separator = encoded(where, "key_separator", found.get("key_separator", ":"))
     policy.interval = found.get("rate", 0.0)
     policy.burst = found.get("burst", max(1, int(1.0 / policy.interval)) if policy.interval else 1)
     policy.expires = found.get("expires", 0.0)
@@ -131,6 +134,14 @@ def policy_of(where: str, name: str, table: Mapping[str, Any]) -> Policy:
     if policy.burst < 1:
         raise UsageError(f"{where}: burst takes 1 or more, not {policy.burst}")
     return policy
+
+
+def encoded(where: str, key: str, text: str) -> bytes:
+    """Return a text as it is on the wire; raises UsageError for half a character."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise UsageError(f"{where}: {key} is no text: {text!a}") from None
 
 
 def set_attempts(where: str, policy: Policy, found: Mapping[str, Any]) -> None:
@@ -152,6 +163,9 @@ def set_attempts(where: str, policy: Policy, found: Mapping[str, Any]) -> None:
 def read(where: str, key: str, value: Any) -> Any:
     """Return the value of one key, checked; raises UsageError."""
     kind = KEYS[key]
+    if isinstance(value, str) and len(value) > _MAX_TEXT:
+        # Whoever may declare a policy may not have us look at a text for long, either.
+        raise UsageError(f"{where}: {key} takes a text of at most {_MAX_TEXT} characters")
     try:
         if kind == "seconds":
             return seconds(value)
