@@ -648,6 +648,9 @@ class Twin:
         session.holds.append(job)
         job.state = RUNNING
         job.worker = session.number
+        if job.handle in session.excepted:
+            # What it says of the job from here on is about this attempt.
+            session.excepted.remove(job.handle)
         policy = self.policy(job)
         timeouts = [seconds for seconds in (ability[1], policy.timeout) if seconds > 0]
         job.due = self.now + min(timeouts) if timeouts else None
