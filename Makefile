@@ -32,6 +32,11 @@ install: .venv/.installed ## Make .venv with the commands geartrain, gearmand, g
 demo: install ## See real jobs done: shell workers, Python workers, a background job, a word count.
 	@$(BIN)/python examples/demo.py
 
+.PHONY: demo-cluster
+demo-cluster: .venv/.developer ## See three servers share a PostgreSQL, one killed under load, and the account of it.
+	@bash tests/services/install.sh
+	@$(BIN)/python examples/demo_cluster.py
+
 .PHONY: serve
 serve: install ## Run a job server on 127.0.0.1:4730; background jobs are kept in ./geartrain.db.
 	@$(BIN)/geartrain serve
@@ -83,6 +88,8 @@ coverage: .venv/.developer ## Branch coverage of the pure rooms.
 .PHONY: faults
 faults: .venv/.developer ## Kill the server ROUNDS times under producers; judge from their logs.
 	@$(BIN)/python -m tests.faults --rounds $(ROUNDS)
+	@for database in postgresql replica galera; do \
+		$(BIN)/python -m tests.faults --cluster $$database --rounds 50; done
 
 .PHONY: sim
 sim: .venv/.developer ## Simulate SEEDS stories of servers, clients, workers and their troubles.

@@ -37,6 +37,8 @@ from tests.faults.server import Server
 # Jobs that a producer submits at a time, and how many may wait before it submits more.
 BURST = 10
 BACKLOG = 300
+# What a server logs that has joined the others again.
+JOINED = "takes part again"
 # Seconds for the last jobs to run.
 LAST_JOBS = 30.0
 
@@ -212,6 +214,15 @@ class Load:
     def run_until(self, condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
         assert wait_for(condition, seconds), f"{what}: not within {seconds} s"
 
+    def busiest(self) -> int:
+        """Return the place of the server that has the most to lose, once one has anything."""
+        self.run_until(
+            lambda: any(self.ledger.waiting_at(member.port) for member in self.members),
+            "a server has acknowledged what has not run",
+        )
+        waiting = [len(self.ledger.waiting_at(member.port)) for member in self.members]
+        return waiting.index(max(waiting))
+
     def run_for(self, acks: int) -> None:
         """Go on until so many more submissions are acknowledged."""
         enough = len(self.ledger.acked) + acks
@@ -289,9 +300,10 @@ def pause_one(running: Load, number: int, seconds: float) -> list[bytes]:
     assert left, "the server had nothing to lose"
     running.run_until(lambda: not left - ledger.runs.keys(), "its jobs run elsewhere")
     threading.Event().wait(seconds)
+    joined = member.said().count(JOINED)
     resumed = time.monotonic()
     member.signal(signal.SIGCONT)
-    running.run_until(lambda: "takes part again" in member.said(), "it joins again")
+    running.run_until(lambda: member.said().count(JOINED) > joined, "it joins again")
     submit_at(running, member)
     with ledger.lock:
         return [

@@ -25,7 +25,7 @@ from geartrain.store.shared_store import Adoption, SharedStore
 logger = logging.getLogger("geartrain.server")
 
 # Parts of the lease between two looks for servers that are gone.
-_LOOK_EACH = 3.0
+_LOOK_EACH = 6.0
 # Seconds until joining again is tried again.
 _JOIN_AGAIN = 0.5
 
