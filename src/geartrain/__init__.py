@@ -25,6 +25,8 @@ _EXPORTS: dict[str, str] = {
     "Progress": "geartrain.client.reports",
     "Status": "geartrain.client.reports",
     "Submission": "geartrain.client.submission",
+    # Schedules.
+    "Cron": "geartrain.schedule.cron",
     # Tasks.
     "App": "geartrain.tasks.app",
     "CurrentJob": "geartrain.tasks.current",

@@ -16,6 +16,7 @@ from geartrain.errors import Fail as Fail
 from geartrain.errors import Reject as Reject
 from geartrain.errors import Retry as Retry
 from geartrain.errors import SoftTimeout as SoftTimeout
+from geartrain.schedule.cron import Cron as Cron
 from geartrain.tasks.app import App as App
 from geartrain.tasks.current import CurrentJob as CurrentJob
 from geartrain.tasks.current import current_job as current_job

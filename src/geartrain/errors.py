@@ -31,6 +31,7 @@ Every exception of the package.
     │   ├── StoreDamaged             ever; a person has to look at it
     │   └── LeaseLost                another server has taken this one's jobs over
     └── UsageError               a setting, an argument or a file is wrong
+        └── CronError                a cron expression can't be read, or would never fire
 
 Errors carry their facts as attributes; the message names the next step where
 there is one. What a remote peer did wrong is told to the peer by a code, and
@@ -46,6 +47,7 @@ __all__ = [
     "CodecError",
     "ConnectionFailed",
     "ConnectionLost",
+    "CronError",
     "Fail",
     "GeartrainError",
     "JobError",
@@ -420,3 +422,20 @@ class LeaseLost(StoreError):
 
 class UsageError(GeartrainError):
     """A setting, an argument or a file is wrong; the message says which and what to do instead."""
+
+
+class CronError(UsageError):
+    """
+    A cron expression can't be read, or would never fire.
+
+    Attributes:
+        expression: The expression, as it was given.
+        reason: What is wrong with it, on one line.
+
+    """
+
+    def __init__(self, expression: str, reason: str) -> None:
+        self.expression = expression
+        self.reason = reason
+        shown = expression if len(expression) <= 80 else expression[:77] + "..."
+        super().__init__(f"cron expression {shown!r}: {reason}")

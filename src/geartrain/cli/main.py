@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from geartrain import __version__
-from geartrain.cli import ctl, databases, importing, job, up
+from geartrain.cli import cron, ctl, databases, importing, job, up
 from geartrain.cli.cluster import cluster
 from geartrain.cli.dev import dev
 from geartrain.cli.submit import submit
@@ -133,6 +133,7 @@ app.add_typer(databases.app, name="db")
 
 
 app.add_typer(job.app, name="job")
+app.add_typer(cron.app, name="cron")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""When entries fire: cron expressions and what they mean."""
