@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import signal
 import subprocess
 import sys
@@ -204,6 +205,40 @@ def test_redis_that_went_back_in_time_is_noticed(
             assert numbers(store) == [FIRST + 1, FIRST + 9, FIRST + 10]
     finally:
         server.kill()
+
+
+def test_log_that_was_cut_off_holds_whole_commits(redis: RedisServer) -> None:
+    choose = random.Random(5)
+    with closing(store_of(redis)) as store:
+        store.open()
+        for n in range(30):
+            gone = range(FIRST + 10 * n - 9, FIRST + 10 * n - 6) if n % 3 == 2 else ()
+            store.commit(Batch(make_jobs(5, FIRST + 10 * n + 1), dones=gone))
+    states = [set(found) for found in states_after_commits()]
+    redis.kill()
+    (log,) = redis.directory.glob("appendonlydir/*.incr.aof")
+    whole = log.read_bytes()
+    found: set[int] = set()
+    for cut in sorted(choose.sample(range(len(whole) // 10, len(whole)), 8), reverse=True):
+        log.write_bytes(whole[:cut])
+        redis.start()
+        with closing(store_of(redis)) as store:
+            store.open()
+            found = set(numbers(store))
+        redis.kill()
+        assert found in states
+    assert found != states[-1]
+
+
+def states_after_commits() -> Iterator[set[int]]:
+    """Yield what there is before the first commit of the test above, and after each."""
+    there: set[int] = set()
+    yield set(there)
+    for n in range(30):
+        there |= set(range(FIRST + 10 * n + 1, FIRST + 10 * n + 6))
+        if n % 3 == 2:
+            there -= set(range(FIRST + 10 * n - 9, FIRST + 10 * n - 6))
+        yield set(there)
 
 
 # One server at a time.
