@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from geartrain import App, Middleware, Retry, TaskWorker, current_job
-from geartrain.errors import CodecError, JobTimeout, TaskError, UsageError
+from geartrain.errors import CodecError, JobTimeout, ServerError, TaskError, UsageError
 from geartrain.tasks import running
 from geartrain.tasks.current import CurrentJob
 from geartrain.tasks.limits import seconds_of
@@ -269,6 +269,10 @@ def test_in_eager_mode_what_can_not_be_sent_fails_too() -> None:
         ).result() == shop.Customer(name="B of A", age=1)
         with pytest.raises(TaskError, match="can't be written as json"):
             shop.unwritable.call()
+        handle = shop.add.delay(1)
+        assert not handle.status().known
+        with pytest.raises(ServerError):
+            handle.cancel()
         with pytest.raises(TaskError, match="Expected `int`"):
             shop.add.call("x")  # type: ignore[arg-type]
 

@@ -30,9 +30,10 @@ from geartrain.client.address import ServersLike
 from geartrain.client.aio import AsyncClient
 from geartrain.client.aio_job import AsyncJob
 from geartrain.client.job import JobRecord
+from geartrain.client.reports import UNKNOWN_STATUS, Status
 from geartrain.client.submission import Priority, Submission
 from geartrain.client.sync import Client
-from geartrain.errors import UsageError
+from geartrain.errors import ServerError, UsageError
 from geartrain.tasks.batch import Batch
 from geartrain.tasks.codec import Codec, CodecLike, find_codec
 from geartrain.tasks.eager import SERVER, EagerJob, new_async_record, run_eagerly
@@ -500,6 +501,18 @@ class EagerHandle(TaskHandle[R]):
     async def aresult(self, timeout: float | None = None) -> R:  # noqa: ASYNC109
         """Return as `result` does."""
         return self.result()
+
+    def status(self, timeout: float | None = None) -> Status:
+        """Return what a server says of a job that has ended: that it has none such."""
+        return UNKNOWN_STATUS
+
+    async def astatus(self, timeout: float | None = None) -> Status:  # noqa: ASYNC109
+        """Return as `status` does."""
+        return UNKNOWN_STATUS
+
+    def cancel(self) -> None:
+        """Raise as a server does where the job has ended."""
+        raise ServerError("UNKNOWN_JOB", "")
 
 
 def call_hook(hook: Callable[[], Any]) -> None:
