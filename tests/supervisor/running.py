@@ -191,12 +191,15 @@ class Up:
         return rest
 
     def close(self) -> None:
+        """End it in good order, so that nothing it has started stays; else by force."""
+        for patience in (1.0, DEADLINE):
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(patience)
         if self.process.poll() is None:
-            family = psutil.Process(self.process.pid).children(recursive=True)
+            # The guard ends the others.
             self.process.kill()
-            for one in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.kill()
         self.process.wait()
         self.thread.join(DEADLINE)
         assert self.process.stdout is not None

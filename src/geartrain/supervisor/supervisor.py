@@ -71,6 +71,8 @@ logger = logging.getLogger("geartrain.supervisor")
 
 # Seconds between two looks at the job servers: a quarter of the wait aimed at, within these.
 _LOOKS: Final = (0.5, 10.0)
+# How often to look for orphans, which may start others while they are killed.
+_ROUNDS: Final = 20
 # Open files that are not those of processes: sockets, directories, who asks.
 _FILES: Final = 128
 
@@ -152,17 +154,20 @@ class Supervisor:
 
     def end_orphans(self) -> None:
         """Kill what programs have started that left their groups; nobody will look after it."""
-        for one in psutil.Process().children(recursive=True):
-            if one.pid != self.guarding.pid:
+        for _ in range(_ROUNDS):
+            orphans = [
+                one
+                for one in psutil.Process().children(recursive=True)
+                if one.pid != self.guarding.pid
+            ]
+            if not orphans:
+                return
+            for one in orphans:
                 logger.warning("killing process %d, which was left behind", one.pid)
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.kill()
-        # Those killed are our children, or become it as their parents go.
-        with contextlib.suppress(psutil.Error):
-            psutil.wait_procs(
-                [one for one in psutil.Process().children(True) if one.pid != self.guarding.pid],
-                timeout=5,
-            )
+            # What they have started meanwhile becomes ours as they go, and is seen next time.
+            psutil.wait_procs(orphans, timeout=1)
 
     # The configuration.
 
