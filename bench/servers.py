@@ -35,8 +35,9 @@ class Setup:
 
     Attributes:
         program: ``geartrain``, ``gearmand`` or ``beanstalkd``.
-        store: ``memory``, ``sqlite``, or for beanstalkd ``binlog``: written at once, on disk
-            within 50 ms by its default; and ``binlog -f 0``: on disk before the answer.
+        store: ``memory``, ``sqlite``, for geartrain also a URL, or for beanstalkd ``binlog``:
+            written at once, on disk within 50 ms by its default; and ``binlog -f 0``: on disk
+            before the answer.
 
     """
 
@@ -59,7 +60,9 @@ class Setup:
             always = ["-f", "0"] if self.store.endswith("-f 0") else []
             return [path, "-l", "127.0.0.1", "-p", str(port), *binlog, *always]
         if self.program == "geartrain":
-            url = "memory:" if self.store == "memory" else f"sqlite:///{database}"
+            url = self.store
+            if ":" not in url:
+                url = "memory:" if url == "memory" else f"sqlite:///{database}"
             return [path, "serve", "--listen", f"127.0.0.1:{port}", "--store", url]
         queue = ["-q", "libsqlite3", "--libsqlite3-db", str(database)]
         return [

@@ -31,10 +31,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def make_folder(user: str) -> Path:
-    """Return a new folder that belongs to the user, in memory where there is room."""
+def make_folder(user: str, in_memory: bool) -> Path:
+    """Return a new folder that belongs to the user, in memory if wanted and there is room."""
     memory = Path("/dev/shm")
-    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
+    roomy = in_memory and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
     folder = Path(tempfile.mkdtemp(prefix="geartrain-", dir=memory if roomy else None))
     folder.chmod(0o755)
     if os.getuid() == 0:
@@ -67,13 +67,16 @@ class Instance:
 
     Attributes:
         port: Where it listens on 127.0.0.1.
+        in_memory: Whether its files may be in memory, where a sync costs nothing.
 
     """
+
+    in_memory = True
 
     def __init__(self, user: str) -> None:
         self.user = user
         self.port = free_port()
-        self.folder = make_folder(user)
+        self.folder = make_folder(user, self.in_memory)
         self.process: subprocess.Popen[bytes] | None = None
         # What its command line begins with.
         self.before: tuple[str, ...] = ()
