@@ -91,6 +91,11 @@ faults: .venv/.developer ## Kill the server ROUNDS times under producers; judge 
 	@for database in postgresql replica galera; do \
 		$(BIN)/python -m tests.faults --cluster $$database --rounds 50; done
 
+.PHONY: stores
+stores: .venv/.developer ## Test every store, also on a Galera cluster of three nodes.
+	@bash tests/services/install.sh
+	@GALERA=1 $(BIN)/python -m pytest -q tests/store
+
 .PHONY: sim
 sim: .venv/.developer ## Simulate SEEDS stories of servers, clients, workers and their troubles.
 	@$(BIN)/python -m sim --seeds $(SEEDS)

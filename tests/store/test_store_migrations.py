@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -30,9 +31,13 @@ from geartrain.store.batch import Batch, DeadLetter
 from geartrain.store.compiling import DIALECTS, compile_statements
 from geartrain.store.migrations import config, upgrade
 from geartrain.store.rows import COLUMNS, LETTER_COLUMNS, RESULT_COLUMNS, row_of
+from geartrain.store.shared_tables import shared_metadata
 from geartrain.store.sqlite import SqliteStore
 from geartrain.store.sqlite_statements import HEAD
 from geartrain.store.tables import dead_letters, jobs, metadata, results, version
+from geartrain.store.url import open_store
+from tests.services.mariadb import shared_mariadb
+from tests.services.postgresql import shared_postgresql
 from tests.store.samples import FIRST, make_job, numbers, rows
 
 MakeStore = Callable[..., SqliteStore]
@@ -86,6 +91,36 @@ def test_migrated_store_equals_a_new_one(sqlite: MakeStore, path: Path, tmp_path
         context = MigrationContext.configure(connection, opts={"version_table": version.name})
         assert compare_metadata(context, metadata) == []
     assert schema(migrated) == schema(path)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_tables_of_a_new_shared_store_are_the_described_ones(kind: str) -> None:
+    server: Any = {"postgresql": shared_postgresql, "mariadb": shared_mariadb}[kind]()
+    url = server.url(server.new_database())
+    with closing(open_store(url, handle_prefix=b"H:x")) as store:
+        store.open()
+    scheme = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}[kind]
+    engine = create_engine(f"{scheme}:{url.partition(':')[2]}")
+    with engine.connect() as connection:
+        # MariaDB calls a BLOB by the name of its length.
+        opts = {"version_table": version.name, "compare_type": kind == "postgresql"}
+        context = MigrationContext.configure(connection, opts=opts)
+        assert compare_metadata(context, shared_metadata) == []
+        assert context.get_current_revision() == HEAD
+    engine.dispose()
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_shared_store_of_a_newer_release_is_refused(kind: str) -> None:
+    server: Any = {"postgresql": shared_postgresql, "mariadb": shared_mariadb}[kind]()
+    database = server.new_database()
+    store = open_store(server.url(database), handle_prefix=b"H:x")
+    store.open()
+    store.close()
+    with server.connect(database) as connection:
+        connection.cursor().execute("UPDATE geartrain_version SET version_num = '9999'")
+    with pytest.raises(UsageError, match="was written by a newer release"):
+        store.open()
 
 
 NEXT_REVISION = """

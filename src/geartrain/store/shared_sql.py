@@ -117,8 +117,12 @@ class SharedSqlStore:
         self._writer.take_out = []
         self._writer.held_until = 0.0
         self._revived = 0
-        bring_up_to_date(self.database, self._writer)
-        generation = self._membership.join(self.handle_prefix)
+        try:
+            bring_up_to_date(self.database, self._writer)
+            generation = self._membership.join(self.handle_prefix)
+        except BaseException:
+            self._writer.close()
+            raise
         self._mapper = self._new_mapper()
         for remark in self.database.remarks:
             logger.warning("%s: %s", self.database.name, remark)
