@@ -52,6 +52,7 @@ def jobs_in(url: str) -> list[tuple[object, ...]]:
         return [row_of(job) for job in store.replay() if isinstance(job, Job)]
 
 
+@pytest.mark.timeout(60)
 def test_move_that_is_killed_again_and_again_loses_nothing(file: str, tmp_path: Path) -> None:
     redis = shared_redis().url(tmp_path.name)
     before = jobs_in(file)
@@ -122,6 +123,7 @@ def test_migrate_creates_what_is_not_there(tmp_path: Path) -> None:
     assert (tmp_path / "new.db").exists()
 
 
+@pytest.mark.timeout(60)
 def test_no_command_touches_the_store_of_a_running_server(file: str, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "geartrain", "serve", "--listen", "127.0.0.1:0"]
     server = subprocess.Popen([*argv, "--store", file], stderr=subprocess.PIPE, text=True)

@@ -146,6 +146,7 @@ def postgres_options(directory: Path) -> list[str]:
     return ["-q", "postgres", "--libpq-conninfo", server.url(server.new_database())]
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("options_of", [redis_options, mysql_options, postgres_options])
 def test_drop_in_goes_on_with_the_queue_of_gearmand(
     options_of: Callable[[Path], list[str]], tmp_path: Path

@@ -171,6 +171,7 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return let_die
 
 
+@pytest.mark.timeout(60)
 def test_move_that_is_killed_anywhere_is_simply_started_again(
     tmp_path: Path, fragile: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
