@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from geartrain.broker.job import STORING
+from geartrain.broker.job import ENDING, STORING
 
 if TYPE_CHECKING:
     from sim.machine import Process
@@ -98,7 +98,7 @@ class Account:
         # When the server was through with a job: the worker's word may be long on its way, and
         # until it comes a submission with the same key joins the job.
         self.forgotten: dict[bytes, float] = {}
-        self.known: set[bytes] = set()
+        self.known: dict[Process, set[bytes]] = {}
         # How many jobs of a function may run at a time.
         self.limits: dict[bytes, int] = {}
         # Functions whose jobs are tried again when they fail.
@@ -122,18 +122,17 @@ class Account:
     def server_started(self, process: Process) -> None:
         """A server that starts knows what it was left."""
         self.note_fault()
-        self.known = set(process.exchange.broker.jobs)
+        self.known[process] = set(process.exchange.broker.jobs)
 
     def server_died(self, process: Process) -> None:
         """The process is gone, and with it what it had not taken out of the store yet."""
         self.note_fault()
-        rows = dict(process.disk.rows)
-        to_be_removed = {*process.disk.refused, *process.commits.owed_removals}
-        if process.commit is not None and process.commits.stalled:
-            rows.update(process.commit.adds)
-            to_be_removed.update(process.commit.adds)
-        for number in to_be_removed & rows.keys():
-            workload = rows[number][4]
+        self.excuse(process)
+
+    def excuse(self, process: Process) -> None:
+        """Let jobs run that were refused, and that nobody is there any more to take out."""
+        for row in process.refused_rows().values():
+            workload = row[4]
             assert isinstance(workload, bytes)
             self.excused.add(workload)
 
@@ -151,12 +150,15 @@ class Account:
         """Check what must hold after each pass of a server."""
         self.looks += 1
         broker = process.exchange.broker
-        for handle in self.known - broker.jobs.keys():
+        for handle in self.known.get(process, set()) - broker.jobs.keys():
             self.forgotten[handle] = self.world.now
-        self.known = set(broker.jobs)
-        rows = process.disk.rows
+        self.known[process] = set(broker.jobs)
+        if not process.is_certain():
+            return
+        rows = process.rows()
         for job in broker.jobs.values():
-            if job.obligation and job.unstored is None and job.number not in rows:
+            owed = job.obligation and job.unstored is None and job.state != ENDING
+            if owed and job.number not in rows:
                 self.fail(f"{job} was acknowledged and is not in the store")
             if job.state == STORING and job.worker is not None:
                 self.fail(f"{job} was assigned before it was stored")
@@ -245,8 +247,8 @@ class Account:
             self.fail("a job was given up, and nobody had said when")
         if broker.jobs:
             self.fail(f"left in the server: {list(broker.jobs.values())[:5]}")
-        if process.disk.rows:
-            self.fail(f"left in the store: {sorted(process.disk.rows.values())[:5]}")
+        if process.rows():
+            self.fail(f"left in the store: {sorted(process.rows().values())[:5]}")
         for function in broker.functions.values():
             if function.jobs or function.running or function.waiting() or function.uniques:
                 self.fail(f"{function.name!r} has not forgotten its jobs")

@@ -118,9 +118,9 @@ def repeats_what_it_cannot_strike_out(story: Story) -> None:
             if worked or commit is None:
                 return
             for number in commit.dones:
-                row = self.disk.rows.get(number)
+                row = self.rows().get(number)
                 if row is not None and row[1] not in self.exchange.broker.jobs:
-                    self.exchange.step(self.now(), Restore(self.disk.job_of(row)))
+                    self.exchange.step(self.now(), Restore(self.machine.disk.job_of(row)))
             self.finish_pass()
 
     plant_process(story, Repeating)

@@ -16,12 +16,12 @@ from geartrain.broker.policy import Policy
 from geartrain.errors import StoreError
 from geartrain.server.clock import SteadyClock
 from geartrain.server.commits import Commits
-from geartrain.server.exchange import Exchange, PacketPeer
+from geartrain.server.exchange import Exchange, PacketPeer, Peer
 from geartrain.server.server import GENERATION_SHIFT
 from geartrain.server.text_commands import TextCommands
 from geartrain.wire.reader import MAX_PACKET
 from sim.account import Account
-from sim.disk import Commit, Disk
+from sim.disk import Commit, Disk, Row
 from sim.network import Line, Network
 from sim.world import Happening, World
 
@@ -39,8 +39,8 @@ class Process:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.world = world = machine.world
-        self.disk = machine.disk
-        self.clock = SteadyClock(lambda: world.now + machine.clock_error, lambda: world.now)
+        self.steady_clock = SteadyClock(lambda: world.now + machine.clock_error, lambda: world.now)
+        self.clock = self.steady_clock.now
         self.ended = False
         self.commits = Commits()
         self.commit: Commit | None = None
@@ -52,24 +52,67 @@ class Process:
         self.peers: dict[Line, PacketPeer] = {}
         self.lines: dict[int, Line] = {}
         self.connections = 0
-        generation = self.disk.open()
+        generation = self.open_store()
         self.exchange = Exchange(
             Broker(
                 machine.handle_prefix(generation),
                 first_number=(generation << GENERATION_SHIFT) + 1,
                 durable=True,
                 policies=machine.policies,
+                shared=self.shares,
             ),
             TextCommands(b"0", 1, b"INFO"),
             MAX_PACKET,
         )
-        for job in machine.replay():
+        for job in self.found():
             self.exchange.step(self.now(), Restore(job))
         self.set_timer()
 
+    # Where several servers share a store, these are other ones.
+
+    # Whether other servers use the same store.
+    shares = False
+
+    def open_store(self) -> int:
+        """Open the store and return the generation; raises StoreError."""
+        return self.machine.disk.open()
+
+    def found(self) -> list[Job]:
+        """Return what the store has for this process, oldest first."""
+        return self.machine.disk.replay()
+
+    def withholds(self, peer: Peer) -> bool:
+        """Return whether a peer is sent nothing for the time being."""
+        return False
+
+    def is_certain(self) -> bool:
+        """Return whether this process may act for what the store keeps."""
+        return True
+
+    def rows(self) -> dict[int, Row]:
+        """Return what this process has in the store."""
+        return self.machine.disk.rows
+
+    def refused_rows(self) -> dict[int, Row]:
+        """Return what is or may come to be in the store although it was refused."""
+        disk = self.machine.disk
+        rows = dict(disk.rows)
+        refused = {*disk.refused, *self.commits.owed_removals}
+        if self.commit is not None and self.commits.stalled:
+            rows.update(self.commit.adds)
+            refused.update(self.commit.adds)
+        return {number: rows[number] for number in refused & rows.keys()}
+
+    def die(self) -> None:
+        """The process is gone; what it had begun to store is there as a whole, or not at all."""
+        disk = self.machine.disk
+        if self.commit is not None:
+            disk.crash_during(self.commit)
+        disk.refused.clear()
+
     def now(self) -> float:
         """Return the time that this process goes by."""
-        return self.clock.now()
+        return self.clock()
 
     def later(self, seconds: float, action: Callable[[], None]) -> Happening:
         """Have something done by this process: after its thaw, and not after its death."""
@@ -116,6 +159,13 @@ class Process:
             self.exchange.disconnect(self.now(), peer.session)
             self.schedule_pass()
 
+    def close(self, line: Line) -> None:
+        """Close a connection."""
+        if line in self.machine.lines:
+            self.machine.lines.remove(line)
+        line.close(self.machine)
+        self.lose(line)
+
     # The pass.
 
     def schedule_pass(self) -> None:
@@ -129,9 +179,11 @@ class Process:
         self.pass_scheduled = False
         for peer in self.exchange.take_written():
             line = self.lines.get(peer.session)
-            data = b"".join(peer.outbox.take())
-            if line is not None:
-                line.send(self.machine, data)
+            if line is None or self.withholds(peer):
+                continue
+            line.send(self.machine, b"".join(peer.outbox.take()))
+            if peer.closing:
+                self.close(line)
         if self.exchange.has_store_work():
             self.put()
         self.machine.account.look_at(self)
@@ -153,7 +205,7 @@ class Process:
     def tick(self) -> None:
         """Something may be due."""
         self.timer = None
-        shift = self.clock.follow()
+        shift = self.steady_clock.follow()
         if shift:
             self.exchange.step(self.now(), ClockSet(shift))
         self.exchange.tick(self.now())
@@ -194,7 +246,7 @@ class Process:
         batch = commits.start(self.world.now)
         if batch is None:
             return
-        self.commit = commit = self.disk.begin(batch)
+        self.commit = commit = self.machine.disk.begin(batch)
         self.machine.account.commits += 1
         # The disk goes on while this process is stopped.
         self.world.after(commit.lasts, lambda: self.commit_ended(commit))
@@ -202,7 +254,7 @@ class Process:
     def commit_ended(self, commit: Commit) -> None:
         """The transaction has come to its end; the process hears of it when it can."""
         if not self.ended:
-            worked = self.disk.finish(commit)
+            worked = self.machine.disk.finish(commit)
             self.later(0, lambda: self.committed(worked))
 
     def committed(self, worked: bool) -> None:
@@ -243,7 +295,10 @@ class Machine:
 
     """
 
-    def __init__(self, world: World, network: Network, disk: Disk, account: Account) -> None:
+    def __init__(
+        self, world: World, network: Network, disk: Disk, account: Account, name: str = "server"
+    ) -> None:
+        self.name = name
         self.world = world
         self.network = network
         self.disk = disk
@@ -261,10 +316,6 @@ class Machine:
         """Return the start of a process's handles."""
         return b"H:sim:%d" % generation
 
-    def replay(self) -> list[Job]:
-        """Return what a starting process finds in its store."""
-        return self.disk.replay()
-
     def start(self) -> None:
         """Start the server, unless it runs."""
         if self.process is not None:
@@ -272,10 +323,10 @@ class Machine:
         try:
             process = self.new_process()
         except StoreError as error:
-            self.world.note(f"server does not start: {error}")
+            self.world.note(f"{self.name} does not start: {error}")
             return
         self.process = process
-        self.world.note("server starts")
+        self.world.note(f"{self.name} starts")
         self.account.server_started(process)
 
     def new_process(self) -> Process:
@@ -294,14 +345,12 @@ class Machine:
         process = self.process
         if process is None:
             return
-        self.world.note("server is killed")
+        self.world.note(f"{self.name} is killed")
         process.ended = True
         self.process = None
         self.pauses += 1
         self.account.server_died(process)
-        if process.commit is not None:
-            self.disk.crash_during(process.commit)
-        self.disk.refused.clear()
+        process.die()
         lines, self.lines = self.lines, []
         self.is_frozen = False
         self.due = []
@@ -311,7 +360,7 @@ class Machine:
     def freeze(self) -> None:
         """Stop the process as SIGSTOP does; the network goes on without it."""
         if self.process is not None:
-            self.world.note("server is stopped")
+            self.world.note(f"{self.name} is stopped")
             self.is_frozen = True
             self.pauses += 1
             # A worker's time may be up meanwhile.
@@ -321,7 +370,7 @@ class Machine:
         """Let it go on."""
         if not self.is_frozen:
             return
-        self.world.note("server goes on")
+        self.world.note(f"{self.name} goes on")
         self.account.note_fault()
         self.is_frozen = False
         due, self.due = self.due, []

@@ -4,6 +4,8 @@ Clients and workers: the sessions of production, in processes that come, go and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from geartrain.client.session import (
     LOST_RUNNING,
     LOST_UNANSWERED,
@@ -50,22 +52,31 @@ BACKOFF = (0.05, 1.0)
 
 
 class Person:
-    """Somebody with one connection at a time to a server."""
+    """
+    Somebody with one connection at a time to one of the servers.
+
+    Attributes:
+        machine: The server of the present connection, or the last one that was tried.
+
+    """
 
     is_frozen = False
 
-    def __init__(self, world: World, machine: Machine, account: Account, name: str) -> None:
+    def __init__(
+        self, world: World, machines: Sequence[Machine], account: Account, name: str
+    ) -> None:
         self.world = world
-        self.machine = machine
+        self.machines = machines
+        self.machine = machines[0]
         self.account = account
         self.name = name
         self.line: Line | None = None
-        self.gone = False
 
     def connect(self) -> None:
         """Connect now, or as soon as somebody listens."""
-        if self.gone or self.line is not None:
+        if self.line is not None:
             return
+        self.machine = self.world.random.choice(self.machines)
         line = self.machine.network.connect(self, self.machine)
         if self.machine.accept(line):
             self.line = line
@@ -104,8 +115,10 @@ class Person:
 class Client(Person):
     """A client: it submits, and hears what becomes of it."""
 
-    def __init__(self, world: World, machine: Machine, account: Account, name: str) -> None:
-        super().__init__(world, machine, account, name)
+    def __init__(
+        self, world: World, machines: Sequence[Machine], account: Account, name: str
+    ) -> None:
+        super().__init__(world, machines, account, name)
         self.session = Session()
         self.waiting: list[tuple[int, list[bytes], Submission]] = []
 
@@ -256,9 +269,44 @@ class Administrator(Person):
         """What was asked for may have been done, or not."""
 
 
-class Worker(Person):
+class Link(Person):
+    """A worker's connection to one of the servers."""
+
+    def __init__(self, worker: Worker, machine: Machine) -> None:
+        super().__init__(worker.world, [machine], worker.account, worker.name)
+        self.worker = worker
+        self.session: WorkerSession | None = None
+
+    def connected(self) -> None:
+        worker = self.worker
+        self.session = WorkerSession(worker.slots, self.name.encode(), worker.functions, [])
+        self.session.announce()
+        worker.flush()
+
+    def receive(self, line: Line, data: bytes) -> None:
+        if line is not self.line or self.session is None:
+            return
+        for job in self.session.receive_data(data):
+            self.worker.start(job)
+        if self.session.fault is not None:
+            self.account.fail(f"{self.name} does not understand: {self.session.fault}")
+        self.worker.flush()
+
+    def disconnected(self) -> None:
+        self.account.note_fault()
+        self.forget()
+        self.worker.flush()
+
+    def forget(self) -> None:
+        """Take note that the connection is gone."""
+        if self.session is not None:
+            self.session.lose()
+            self.session = None
+
+
+class Worker:
     """
-    A worker process with room for some jobs.
+    A worker process, connected to every server, with room for some jobs.
 
     Args:
         functions: What it can do, with a time limit in milliseconds or 0.
@@ -270,41 +318,36 @@ class Worker(Person):
     def __init__(
         self,
         world: World,
-        machine: Machine,
+        machines: Sequence[Machine],
         account: Account,
         name: str,
         functions: dict[bytes, int],
         capacity: int,
         longest: float,
     ) -> None:
-        super().__init__(world, machine, account, name)
+        self.world = world
+        self.account = account
+        self.name = name
         self.functions = functions
         self.capacity = capacity
         self.longest = longest
         self.chance_to_fail = 0.0
         self.chance_to_hang = 0.0
         self.slots = Slots(capacity)
-        self.session: WorkerSession | None = None
         self.life = 0
+        self.links = [Link(self, machine) for machine in machines]
 
-    def connected(self) -> None:
-        self.session = WorkerSession(self.slots, self.name.encode(), self.functions, [])
-        self.session.announce()
-        self.flush()
+    def connect(self) -> None:
+        """Connect to every server, or go on trying to."""
+        for link in self.links:
+            link.connect()
 
     def flush(self) -> None:
+        """Send what there is to be sent, to whom it may concern."""
         self.slots.take_written()
-        if self.session is not None and self.line is not None:
-            self.line.send(self, b"".join(self.session.take_output()))
-
-    def receive(self, line: Line, data: bytes) -> None:
-        if line is not self.line or self.session is None:
-            return
-        for job in self.session.receive_data(data):
-            self.start(job)
-        if self.session.fault is not None:
-            self.account.fail(f"{self.name} does not understand: {self.session.fault}")
-        self.flush()
+        for link in self.links:
+            if link.session is not None and link.line is not None:
+                link.line.send(link, b"".join(link.session.take_output()))
 
     def start(self, job: Assignment) -> None:
         """Run a job."""
@@ -339,24 +382,22 @@ class Worker(Person):
         self.world.note(f"{self.name} has done {job.handle!r}")
         self.flush()
 
-    def disconnected(self) -> None:
-        self.account.note_fault()
-        if self.session is not None:
-            self.session.lose()
-            self.session = None
+    def cut(self) -> None:
+        """Let one of its connections break."""
+        self.world.random.choice(self.links).cut()
 
     def crash(self) -> None:
         """Kill the process; another one follows."""
         self.world.note(f"{self.name} is killed")
         self.account.note_fault()
         self.life += 1
-        if self.session is not None:
-            self.session.lose()
-            self.session = None
+        for link in self.links:
+            link.forget()
         self.slots = Slots(self.capacity)
-        if self.line is not None:
-            line, self.line = self.line, None
-            line.close(self)
+        for link in self.links:
+            if link.line is not None:
+                line, link.line = link.line, None
+                line.close(link)
         self.world.after(self.world.seconds(*BACKOFF), self.connect)
 
 

@@ -12,10 +12,12 @@ from functools import partial
 
 from geartrain.broker.policy import Policy
 from sim.account import Account, BrokenPromise, Submission
+from sim.database import Database
 from sim.disk import Disk
 from sim.machine import Machine
+from sim.member import Member
 from sim.network import Network
-from sim.people import Administrator, Bystander, Client, Worker
+from sim.people import Administrator, Bystander, Client, Person, Worker
 from sim.world import World
 
 # Seconds of work and trouble, and seconds after which everything that is owed must be done.
@@ -25,6 +27,7 @@ REST = 120.0
 FUNCTIONS = (b"resize", b"mail", b"index")
 
 Plant = Callable[["Story"], None]
+Trouble = Callable[["Story"], None]
 
 
 class Story:
@@ -42,12 +45,15 @@ class Story:
         random = world.random
         self.account = Account(world)
         self.network = Network(world, random.choice([0.0005, 0.005, 0.05]))
-        self.disk = Disk(world, random.choice([0.001, 0.01, 0.1]))
-        self.machine = Machine(world, self.network, self.disk, self.account)
-        self.bystander = Bystander(world, self.machine, self.account, "bystander")
-        self.administrator = Administrator(world, self.machine, self.account, "administrator")
+        slowness = random.choice([0.001, 0.01, 0.1])
+        self.disk = Disk(world, slowness)
+        self.database = Database(world, slowness)
+        self.machines = self.new_machines()
+        self.machine = self.machines[0]
+        self.bystander = Bystander(world, self.machines, self.account, "bystander")
+        self.administrator = Administrator(world, self.machines, self.account, "administrator")
         self.clients = [
-            Client(world, self.machine, self.account, f"client {number}")
+            Client(world, self.machines, self.account, f"client {number}")
             for number in range(1, random.randint(2, 4))
         ]
         self.workers = [self.new_worker(number) for number in range(1, random.randint(2, 5))]
@@ -57,11 +63,19 @@ class Story:
         self.background = random.choice([0.2, 0.5, 1.0])
         self.delayed = random.choice([0.0, 0.0, 0.2])
         self.blank = random.choice([0.0, 0.1])
-        self.troubles = [trouble for trouble in TROUBLES if random.random() < 0.35]
+        self.troubles = [one for one in self.possible_troubles() if random.random() < 0.35]
         if random.random() < 0.4:
             self.keep_policy()
         if plant is not None:
             plant(self)
+
+    def possible_troubles(self) -> tuple[Trouble, ...]:
+        """Return the kinds of trouble that there are in such a story."""
+        return TROUBLES
+
+    def new_machines(self) -> list[Machine]:
+        """Return the one machine of this story."""
+        return [Machine(self.world, self.network, self.disk, self.account)]
 
     def keep_policy(self) -> None:
         """Have the server try the jobs of one function again, and not too many at a time."""
@@ -77,7 +91,8 @@ class Story:
             poison=random.choice([0, 2]),
             concurrency=random.choice([0, 1, 2]),
         )
-        self.machine.policies.append(policy)
+        for machine in self.machines:
+            machine.policies.append(policy)
         self.account.retried.add(policy.pattern)
         if policy.concurrency:
             self.account.limits[policy.pattern] = policy.concurrency
@@ -89,7 +104,7 @@ class Story:
         limit = random.choice([0, 0, 3000])
         worker = Worker(
             self.world,
-            self.machine,
+            self.machines,
             self.account,
             f"worker {number}",
             dict.fromkeys(known, limit),
@@ -104,8 +119,10 @@ class Story:
         """Let it happen and judge it; raises BrokenPromise."""
         world = self.world
         random = world.random
-        self.machine.start()
-        for person in [*self.clients, *self.workers, self.bystander, self.administrator]:
+        for machine in self.machines:
+            machine.start()
+        people: list[Person | Worker] = [self.bystander, self.administrator]
+        for person in [*self.clients, *self.workers, *people]:
             world.after(world.seconds(0, 1), person.connect)
         for number in range(self.submissions):
             world.after(world.seconds(0, ACT), partial(self.submit, number))
@@ -117,12 +134,14 @@ class Story:
         world.run_until(world.now + ACT)
         self.heal()
         world.run_until(world.now + REST)
-        self.account.dead = {row[1] for row in self.disk.dead.values() if isinstance(row[1], bytes)}
+        letters = [*self.disk.dead.values(), *self.database.dead.values()]
+        self.account.dead = {row[1] for row in letters if isinstance(row[1], bytes)}
         self.account.judge()
-        if self.machine.process is None:
-            self.account.fail("the server did not start again")
-        else:
-            self.account.judge_rest(self.machine.process)
+        for machine in self.machines:
+            if machine.process is None:
+                self.account.fail(f"{machine.name} did not start again")
+            else:
+                self.account.judge_rest(machine.process)
 
     def submit(self, number: int) -> None:
         """Let somebody submit something."""
@@ -148,12 +167,15 @@ class Story:
     def heal(self) -> None:
         """Let everything work again, so that what is owed gets done."""
         self.world.note("all is well again")
-        disk = self.disk
-        disk.is_full = disk.is_down = False
-        disk.chance_of_failure = 0.0
-        disk.hangs_until = min(disk.hangs_until, self.world.now)
-        self.machine.thaw()
-        self.machine.start()
+        self.disk.is_full = False
+        for store in (self.disk, self.database):
+            store.is_down = False
+            store.chance_of_failure = 0.0
+            store.hangs_until = min(store.hangs_until, self.world.now)
+        self.database.cut_off.clear()
+        for machine in self.machines:
+            machine.thaw()
+            machine.start()
         for worker in self.workers:
             worker.chance_to_hang = 0.0
 
@@ -162,15 +184,17 @@ class Story:
 
 
 def server_dies(story: Story) -> None:
-    """The server is killed and started again some time later."""
-    story.machine.crash()
-    story.world.after(story.world.seconds(0, 3), story.machine.start)
+    """A server is killed and started again some time later."""
+    machine = story.world.random.choice(story.machines)
+    machine.crash()
+    story.world.after(story.world.seconds(0, 3), machine.start)
 
 
 def server_is_stopped(story: Story) -> None:
-    """The server is stopped for a while."""
-    story.machine.freeze()
-    story.world.after(story.world.seconds(0, 5), story.machine.thaw)
+    """A server is stopped for a while."""
+    machine = story.world.random.choice(story.machines)
+    machine.freeze()
+    story.world.after(story.world.seconds(0, 8), machine.thaw)
 
 
 def worker_dies(story: Story) -> None:
@@ -180,7 +204,8 @@ def worker_dies(story: Story) -> None:
 
 def line_breaks(story: Story) -> None:
     """Somebody's connection breaks."""
-    story.world.random.choice([*story.clients, *story.workers]).cut()
+    people: list[Person | Worker] = [*story.clients, *story.workers]
+    story.world.random.choice(people).cut()
 
 
 def client_leaves(story: Story) -> None:
@@ -203,27 +228,51 @@ def disk_fails(story: Story) -> None:
     """Some commits fail, and some of those are on disk all the same."""
 
     def mend() -> None:
-        story.disk.chance_of_failure = 0.0
+        story.disk.chance_of_failure = story.database.chance_of_failure = 0.0
 
-    story.world.note("the disk fails now and then")
-    story.disk.chance_of_failure = story.world.random.choice([0.1, 0.5, 1.0])
+    story.world.note("the store fails now and then")
+    chance = story.world.random.choice([0.1, 0.5, 1.0])
+    story.disk.chance_of_failure = story.database.chance_of_failure = chance
     story.world.after(story.world.seconds(0, 4), mend)
 
 
 def disk_hangs(story: Story) -> None:
-    """The disk does not answer for a while."""
-    story.world.note("the disk hangs")
-    story.disk.hangs_until = story.world.now + story.world.seconds(0, 4)
+    """The store does not answer for a while."""
+    story.world.note("the store hangs")
+    until = story.world.now + story.world.seconds(0, 4)
+    story.disk.hangs_until = story.database.hangs_until = until
 
 
 def clock_is_set(story: Story) -> None:
-    """The server's clock is set, forth or back."""
-    story.world.note("the clock is set")
+    """A server's clock is set, forth or back."""
+    machine = story.world.random.choice(story.machines)
+    story.world.note(f"the clock of {machine.name} is set")
     story.account.clocks_were_set = True
-    story.machine.clock_error = story.world.seconds(-10, 10)
+    machine.clock_error = story.world.seconds(-10, 10)
 
 
-TROUBLES: tuple[Callable[[Story], None], ...] = (
+def machine_is_cut_off(story: Story) -> None:
+    """A server does not reach the database for a while; everybody else does."""
+    machine = story.world.random.choice(story.machines)
+    cut_off = story.database.cut_off
+    story.world.note(f"{machine.name} does not reach the database")
+    story.account.note_fault()
+    cut_off.add(machine)
+    story.world.after(story.world.seconds(0, 8), lambda: cut_off.discard(machine))
+
+
+def database_is_down(story: Story) -> None:
+    """Nobody reaches the database for a while."""
+
+    def mend() -> None:
+        story.database.is_down = False
+
+    story.world.note("the database is down")
+    story.database.is_down = True
+    story.world.after(story.world.seconds(0, 8), mend)
+
+
+TROUBLES: tuple[Trouble, ...] = (
     server_dies,
     server_is_stopped,
     worker_dies,
@@ -236,13 +285,40 @@ TROUBLES: tuple[Callable[[Story], None], ...] = (
 )
 
 
-def tell(seed: int, plant: Plant | None = None) -> str:
+SHARED_TROUBLES: tuple[Trouble, ...] = (
+    server_dies,
+    server_is_stopped,
+    worker_dies,
+    line_breaks,
+    client_leaves,
+    disk_fails,
+    disk_hangs,
+    clock_is_set,
+    machine_is_cut_off,
+    database_is_down,
+)
+
+
+class SharedStory(Story):
+    """A story of two or three servers that share a database."""
+
+    def possible_troubles(self) -> tuple[Trouble, ...]:
+        return SHARED_TROUBLES
+
+    def new_machines(self) -> list[Machine]:
+        names = ("anna", "berta", "carla")[: self.world.random.randint(2, 3)]
+        return [
+            Member(self.world, self.network, self.database, self.account, name) for name in names
+        ]
+
+
+def tell(seed: int, plant: Plant | None = None, shared: bool = False) -> str:
     """
     Run the story of a seed and return its fingerprint.
 
     Raises BrokenPromise, with the end of the log and the command that shows it again.
     """
-    story = Story(seed, plant)
+    story = (SharedStory if shared else Story)(seed, plant)
     try:
         story.run()
     except Exception as error:
@@ -250,6 +326,6 @@ def tell(seed: int, plant: Plant | None = None) -> str:
         what = f"{type(error).__name__}: {error}"
         raise BrokenPromise(
             f"seed {seed}: {what}\n{lines}\nseed {seed}: {what}\n"
-            f"to see it again: python -m sim --seed {seed}"
+            f"to see it again: python -m sim --seed {seed}{' --shared' if shared else ''}"
         ) from error
     return story.world.fingerprint()
