@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from geartrain.broker.job import Job
 from geartrain.errors import LeaseLost, StoreUnavailable
-from geartrain.store.batch import Batch, Coalesced
+from geartrain.store.batch import Batch, Coalesced, Joined
 from geartrain.store.rows import row_of
 from sim.disk import Row
 from sim.world import World
@@ -42,6 +42,7 @@ class Database:
     Attributes:
         rows: The jobs that are kept, by number.
         holders: Which generation holds a job, by number.
+        joined: Jobs that submissions at other servers have coalesced with.
         is_down: Whether no call gets through.
         cut_off: Machines whose calls don't get through.
         hangs_until: Until when no call is answered.
@@ -56,6 +57,7 @@ class Database:
         self.slowness = slowness
         self.rows: dict[int, Row] = {}
         self.holders: dict[int, int] = {}
+        self.joined: set[int] = set()
         self.dead: dict[int, Row] = {}
         self.servers: dict[int, Server] = {}
         self.is_down = False
@@ -171,16 +173,21 @@ class Database:
         return {n for n, server in self.servers.items() if server.taken_by == generation}
 
     def commit(
-        self, generation: int, batch: Batch, adds: Sequence[tuple[int, Row]], refused: set[int]
+        self, generation: int, batch: Batch, adds: Sequence[tuple[int, Row]]
     ) -> list[Coalesced]:
         """Make a batch durable: remove, then add, fenced by the lease."""
         self.renew(generation)
-        for number in [*refused, *batch.dones]:
+        coalesced: list[Coalesced] = []
+        for number in batch.refused:
+            if number not in self.joined:
+                self.remove(generation, number)
+            elif self.holders.get(number) == generation:
+                coalesced.append(Joined(self.job_of(self.rows[number])))
+        for number in batch.dones:
             self.remove(generation, number)
         for letter in batch.dead:
             if self.remove(generation, letter.job.number):
                 self.dead[letter.job.number] = row_of(letter.job)
-        coalesced = []
         for number, row in adds:
             other = self.with_key(row)
             if other is None:
@@ -190,6 +197,7 @@ class Database:
                 handle = self.rows[other][1]
                 assert isinstance(handle, bytes)
                 coalesced.append(Coalesced(number, handle))
+                self.joined.add(other)
         for number, attempts, epoch in batch.updates:
             if self.holders.get(number) == generation:
                 row = self.rows[number]

@@ -17,7 +17,7 @@ from geartrain.server.cluster import Cluster
 from geartrain.server.commits import Commits
 from geartrain.server.exchange import Peer
 from geartrain.server.server import GENERATION_SHIFT
-from geartrain.store.batch import Batch, Coalesced
+from geartrain.store.batch import Batch, Coalesced, Joined
 from geartrain.store.rows import row_of
 from sim.account import Account
 from sim.database import Database
@@ -66,7 +66,7 @@ class MemberProcess(Process):
         self.known: set[int] = set()
         self.wake_up: Happening | None = None
         super().__init__(machine)
-        self.commits = Commits(removes_first=True)
+        self.commits = Commits(shared=True)
         self.join_others()
         self.work()
 
@@ -105,9 +105,6 @@ class MemberProcess(Process):
         refused = dict(self.refused)
         if self.commits.stalled:
             refused.update(self.adds)
-        for number in self.commits.owed_removals:
-            if number in self.database.rows:
-                refused[number] = self.database.rows[number]
         return refused
 
     def die(self) -> None:
@@ -192,7 +189,6 @@ class MemberProcess(Process):
         sent = self.world.now
         generation = self.generation
         adds = self.adds = [(job.number, row_of(job)) for job in batch.adds]
-        refused = set(self.refused)
         self.machine.account.commits += 1
 
         def answered(result: object) -> None:
@@ -204,11 +200,14 @@ class MemberProcess(Process):
                 self.refused.update(adds)
                 self.committed(False)
             else:
-                self.refused.clear()
+                if self.commits.stalled:
+                    self.refused.update(adds)
+                for number in batch.refused:
+                    self.refused.pop(number, None)
                 self.cluster.lease.renewed(sent)
                 self.stored(batch, cast("list[Coalesced]", result))
 
-        self.call(lambda: self.database.commit(generation, batch, adds, refused), answered)
+        self.call(lambda: self.database.commit(generation, batch, adds), answered)
 
     def stored(self, batch: Batch, coalesced: list[Coalesced]) -> None:
         """Tell what became of a batch that is durable."""
@@ -216,6 +215,7 @@ class MemberProcess(Process):
         if jobs:
             kept = self.cluster.step_coalesced(jobs, coalesced)
             self.answer(kept, "")
+        self.cluster.let_in([one.job for one in coalesced if isinstance(one, Joined)])
         gone = batch.dones + [letter.job.number for letter in batch.dead]
         if gone:
             self.cluster.step_forgotten(gone)
@@ -277,7 +277,7 @@ class MemberProcess(Process):
         account.excuse(self)
         self.refused = {}
         self.cluster.lease.lose()
-        self.commits = Commits(removes_first=True)
+        self.commits = Commits(shared=True)
         self.cluster.drop_all()
 
     def rejoin(self, prefix: bytes) -> None:

@@ -127,6 +127,7 @@ class Broker:
         "agenda",
         "assigning",
         "burying",
+        "doubted",
         "durable",
         "effects",
         "endings",
@@ -207,6 +208,7 @@ class Broker:
         # start that nobody else gave out, and jobs that have ended and are not removed from it
         # yet, by number.
         self.in_doubt = False
+        self.doubted = 0.0
         self.own_handles = handle_prefix + b":"
         self.endings: dict[int, shared_rules.Ending] = {}
         # Of these, jobs that become dead letters and are about to end.

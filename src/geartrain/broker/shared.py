@@ -85,7 +85,7 @@ def obey(broker: Broker, now: float, command: Command) -> None:
         command.answer.problem = command.problem
         answered(broker, command.answer, b"")
     elif isinstance(command, DoubtLease):
-        doubt(broker)
+        doubt(broker, now)
     elif isinstance(command, TrustLease):
         trust(broker, now)
     elif isinstance(command, LoseLease):
@@ -200,8 +200,15 @@ def uncertain(broker: Broker, now: float, jobs: list[Job]) -> None:
 
 
 def adopt(broker: Broker, now: float, job: Job) -> None:
-    """Take over a job that another server held; one that is here already stays as it is."""
-    if job.handle in broker.jobs:
+    """
+    Take over a job that another server held, or that was refused here and joined there.
+
+    One that is here already stays as it is, and is owed to whoever submitted it there.
+    """
+    known = broker.jobs.get(job.handle)
+    if known is not None:
+        if known.state != ENDING:
+            known.obligation = True
         return
     broker.restore(now, job)
     function = job.line
@@ -213,10 +220,18 @@ def adopt(broker: Broker, now: float, job: Job) -> None:
 # A lease in doubt.
 
 
-def doubt(broker: Broker) -> None:
-    """Hold back what the store keeps: another server may have taken it over."""
+def doubt(broker: Broker, now: float) -> None:
+    """
+    Hold back what the store keeps: another server may have taken it over.
+
+    A worker's word may have come and be held back as well, so nobody's time is up meanwhile.
+    """
+    if broker.in_doubt:
+        return
     broker.in_doubt = True
+    broker.doubted = now
     broker.assigning = False
+    broker.timetable.hold_deadlines()
 
 
 def trust(broker: Broker, now: float) -> None:
@@ -225,6 +240,7 @@ def trust(broker: Broker, now: float) -> None:
         return
     broker.in_doubt = False
     broker.assigning = not broker.stopping
+    broker.timetable.release_deadlines(max(0.0, now - broker.doubted))
     waiting: dict[bytes, Function] = {}
     for table in broker.ready:
         waiting.update(table)

@@ -26,11 +26,13 @@ class Timetable:
 
     """
 
-    __slots__ = ("deadlines", "delayed", "postponed", "timed")
+    __slots__ = ("deadlines", "delayed", "held", "postponed", "timed")
 
     def __init__(self) -> None:
         self.delayed: list[tuple[float, int, Job]] = []
         self.deadlines: list[tuple[float, int, Job]] = []
+        # Those that don't count for the time being.
+        self.held: list[tuple[float, int, Job]] = []
         self.postponed = 0
         self.timed = 0
 
@@ -106,6 +108,17 @@ class Timetable:
             job.deadline = deadline
         heapify(deadlines)
         self.deadlines = deadlines
+
+    def hold_deadlines(self) -> None:
+        """Let no worker's time be up until further notice."""
+        self.held += self.deadlines
+        self.deadlines = []
+
+    def release_deadlines(self, shift: float) -> None:
+        """Let time be up again, so many seconds later for all."""
+        self.deadlines += self.held
+        self.held = []
+        self.shift_deadlines(shift)
 
     def take_overdue(self, now: float) -> Job | None:
         """Return a running job whose time is up, the earliest first, or None."""

@@ -160,6 +160,10 @@ class Cluster:
         """The store has removed these jobs."""
         self.loop.call_soon_threadsafe(self.step_forgotten, numbers)
 
+    def joined_by_others(self, jobs: list[Job]) -> None:
+        """These were refused, and other servers' submissions have joined them: they have to run."""
+        self.loop.call_soon_threadsafe(self.let_in, jobs)
+
     def adopted(self, adoptions: Sequence[Adoption]) -> None:
         """These servers are gone, and their jobs are this one's now."""
         self.loop.call_soon_threadsafe(self.take_over, adoptions)

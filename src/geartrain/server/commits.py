@@ -39,8 +39,9 @@ class Commits:
     Each `start` that returns a batch is followed by one `succeeded` or `failed`.
 
     Args:
-        removes_first: The store removes jobs before it adds others, as one that several
-            servers share does; others add first.
+        shared: Several servers use the store. It removes jobs before it adds others, and a job
+            that was refused may have been joined by another server's submission before it is
+            taken out; others add first, and know their own submissions only.
 
     Attributes:
         stalled: A commit has taken too long, so its jobs were given up; what is put now
@@ -56,14 +57,14 @@ class Commits:
         "is_under_way",
         "owed",
         "owed_removals",
-        "removes_first",
         "removing",
+        "shared",
         "stalled",
         "under_way",
     )
 
-    def __init__(self, removes_first: bool = False) -> None:
-        self.removes_first = removes_first
+    def __init__(self, shared: bool = False) -> None:
+        self.shared = shared
         # What goes into the next commits; the jobs it adds perhaps into several.
         self.coming = Batch()
         # Jobs of the commit under way, and when it began, in effect.
@@ -121,11 +122,13 @@ class Commits:
             # A refused submission may have been repeated meanwhile: the same job, now to be kept.
             kept = {job.number for job in adds}
             self.owed_removals = [number for number in self.owed_removals if number not in kept]
-        dones = self.owed_removals + owed.dones
-        if self.removes_first:
-            # What is to be removed before it is added would stay.
-            adds = [job for job in adds if not is_over(job)]
-        return Batch(adds, owed.updates, dones, owed.dead, owed.results)
+        if not self.shared:
+            dones = self.owed_removals + owed.dones
+            return Batch(adds, owed.updates, dones, owed.dead, owed.results)
+        # What is to be removed before it is added would stay.
+        adds = [job for job in adds if not is_over(job)]
+        refused = self.owed_removals
+        return Batch(adds, owed.updates, owed.dones, owed.dead, owed.results, refused)
 
     def take_adds(self, now: float) -> list[Job]:
         """Take the jobs that go into one commit, and note when it begins."""
@@ -159,6 +162,9 @@ class Commits:
         jobs = self.end()
         self.failing = True
         self.owed.results = newest(self.owed.results)
+        if self.shared:
+            # The store may have kept them all the same, where others can see and join them.
+            self.owed_removals += [job.number for job in jobs]
         # What came in meanwhile has waited for a store that does not work.
         refused = self.coming.adds if self.stalled else jobs + self.coming.adds
         self.coming.adds = []

@@ -18,7 +18,7 @@ from geartrain.errors import LeaseLost, StoreError, UsageError
 from geartrain.server.commits import Commits
 from geartrain.server.committer import Answer, Committer
 from geartrain.server.lease import Lease
-from geartrain.store.batch import Batch, Coalesced
+from geartrain.store.batch import Batch, Coalesced, Joined
 from geartrain.store.queue_store import Damaged
 from geartrain.store.shared_store import Adoption, SharedStore
 
@@ -49,6 +49,9 @@ class Listener(Protocol):
 
     def forgotten(self, numbers: list[int]) -> None:
         """The store has removed these jobs."""
+
+    def joined_by_others(self, jobs: list[Job]) -> None:
+        """These were refused, and other servers' submissions have joined them: they have to run."""
 
     def adopted(self, adoptions: Sequence[Adoption]) -> None:
         """These servers are gone, and their jobs are this one's now."""
@@ -86,7 +89,7 @@ class SharedCommitter(Committer):
         self.lease = lease
         self.listener = listener
         self.clock = clock
-        self.commits = Commits(removes_first=True)
+        self.commits = Commits(shared=True)
         # Another server has taken over. Both threads read it, with ``changed`` held or not.
         self.away = False
         # Start of the handles to join again with, once the event loop has dropped what it held.
@@ -190,6 +193,9 @@ class SharedCommitter(Committer):
             self.listener.uncertain([job for job in jobs if job.number in numbers])
             jobs = [job for job in jobs if job.number not in numbers]
         super().tell(batch, jobs, error, coalesced)
+        joined = [one.job for one in coalesced if isinstance(one, Joined)]
+        if joined:
+            self.listener.joined_by_others(joined)
         if error is None:
             gone = batch.dones + [letter.job.number for letter in batch.dead]
             if gone:
@@ -244,7 +250,7 @@ class SharedCommitter(Committer):
         self.lease.lose()
         with self.changed:
             self.away = True
-            self.commits = Commits(removes_first=True)
+            self.commits = Commits(shared=True)
             self.new_prefix = b""
             self.join_due = self.clock()
         self.listener.lost()

@@ -20,6 +20,7 @@ __all__ = [
     "Batch",
     "Coalesced",
     "DeadLetter",
+    "Joined",
     "Result",
 ]
 
@@ -105,6 +106,24 @@ class Coalesced:
         self.handle = handle
 
 
+class Joined(Coalesced):
+    """
+    A job that was refused, was stored all the same, and another server's submission coalesced with.
+
+    That one was acknowledged, so the job was not taken out, and has to run.
+
+    Attributes:
+        job: The job as the store has it.
+
+    """
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.number, job.handle)
+        self.job = job
+
+
 class Batch:
     """
     Changes that become durable together.
@@ -116,10 +135,12 @@ class Batch:
         dones: Numbers of jobs to forget.
         dead: Jobs that become dead letters: forgotten as jobs, kept as letters.
         results: What jobs ended with.
+        refused: Numbers of jobs whose submission was refused and which the store may have all
+            the same: to be taken out, unless another server's submission has joined one.
 
     """
 
-    __slots__ = ("adds", "dead", "dones", "results", "updates")
+    __slots__ = ("adds", "dead", "dones", "refused", "results", "updates")
 
     def __init__(
         self,
@@ -128,16 +149,19 @@ class Batch:
         dones: Sequence[int] = (),
         dead: Sequence[DeadLetter] = (),
         results: Sequence[Result] = (),
+        refused: Sequence[int] = (),
     ) -> None:
         self.adds = list(adds)
         self.updates = list(updates)
         self.dones = list(dones)
         self.dead = list(dead)
         self.results = list(results)
+        self.refused = list(refused)
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to do."""
-        return not (self.adds or self.dones or self.updates or self.dead or self.results)
+        ends = self.dones or self.dead or self.results or self.refused
+        return not (self.adds or self.updates or ends)
 
     def add(self, later: Batch) -> None:
         """Let the changes of a later batch follow these."""
@@ -146,3 +170,4 @@ class Batch:
         self.dones += later.dones
         self.dead += later.dead
         self.results += later.results
+        self.refused += later.refused
