@@ -99,6 +99,7 @@ stores: .venv/.developer ## Test every store, also on a Galera cluster of three 
 .PHONY: sim
 sim: .venv/.developer ## Simulate SEEDS stories of servers, clients, workers and their troubles.
 	@$(BIN)/python -m sim --seeds $(SEEDS)
+	@$(BIN)/python -m sim --seeds $(SEEDS) --shared
 
 .PHONY: fuzz
 fuzz: .venv/.developer ## Send broken packets and lines for SECONDS_OF_FUZZ seconds.

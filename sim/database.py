@@ -95,7 +95,11 @@ class Database:
             result = work()
         except LeaseLost as error:
             result = error
-        return StoreUnavailable("the answer was lost") if fails else result
+        if not fails:
+            return result
+        lost = StoreUnavailable("the answer was lost")
+        lost.unknown = True
+        return lost
 
     def is_reached_by(self, machine: Machine) -> bool:
         """Return whether calls of a machine get through."""

@@ -234,7 +234,11 @@ class Process:
         if left > 0:
             self.patience = self.later(min(left, STORE_TIMEOUT), self.lose_patience)
             return
-        self.answer(self.commits.give_up(), "the store hangs")
+        self.answer(self.give_up(), "the store hangs")
+
+    def give_up(self) -> list[Job]:
+        """Return the submissions that are to be refused because the store takes too long."""
+        return self.commits.give_up()
 
     def commit_next(self) -> None:
         """Begin the next commit, if there is something to commit and none is under way."""

@@ -57,10 +57,6 @@ class MemberProcess(Process):
         self.database = machine.database
         self.winding_up = False
         self.is_busy = False
-        # Jobs of commits that failed, which the database may have all the same.
-        self.refused: dict[int, Row] = {}
-        # What the commit on its way adds.
-        self.adds: list[tuple[int, Row]] = []
         self.look_due = 0.0
         # Generations that this one has taken over, as far as it has heard.
         self.known: set[int] = set()
@@ -101,11 +97,8 @@ class MemberProcess(Process):
         return {n: r for n, r in self.database.rows.items() if holders[n] == self.generation}
 
     def refused_rows(self) -> dict[int, Row]:
-        # Another server may have taken them over, run and removed them before this one is asked.
-        refused = dict(self.refused)
-        if self.commits.stalled:
-            refused.update(self.adds)
-        return refused
+        # What may be stored is never refused here: its submitters are cut off.
+        return {}
 
     def die(self) -> None:
         """What is on its way to the database arrives there, or not, without this process."""
@@ -139,6 +132,13 @@ class MemberProcess(Process):
             self.later(0, lambda: self.answer(refused, "about to join again"))
             return
         super().put()
+
+    def give_up(self) -> list[Job]:
+        under_way = self.commits.under_way
+        jobs = self.commits.give_up()
+        if under_way:
+            self.cluster.step_uncertain(under_way)
+        return jobs[len(under_way) :]
 
     def commit_next(self) -> None:
         self.work()
@@ -188,22 +188,15 @@ class MemberProcess(Process):
         """Have a batch made durable."""
         sent = self.world.now
         generation = self.generation
-        adds = self.adds = [(job.number, row_of(job)) for job in batch.adds]
+        adds = [(job.number, row_of(job)) for job in batch.adds]
         self.machine.account.commits += 1
 
         def answered(result: object) -> None:
-            self.adds = []
             if isinstance(result, LeaseLost):
                 self.lose_lease()
             elif isinstance(result, StoreUnavailable):
-                # It may have been done all the same.
-                self.refused.update(adds)
-                self.committed(False)
+                self.failed(result, {job.number for job in batch.adds})
             else:
-                if self.commits.stalled:
-                    self.refused.update(adds)
-                for number in batch.refused:
-                    self.refused.pop(number, None)
                 self.cluster.lease.renewed(sent)
                 self.stored(batch, cast("list[Coalesced]", result))
 
@@ -221,8 +214,12 @@ class MemberProcess(Process):
             self.cluster.step_forgotten(gone)
         self.cluster.renewed()
 
-    def committed(self, worked: bool) -> None:
+    def failed(self, error: StoreUnavailable, adds: set[int]) -> None:
+        """Refuse what was to be stored, or say nothing of it where nobody can know."""
         jobs = self.commits.failed()
+        if error.unknown:
+            self.cluster.step_uncertain([job for job in jobs if job.number in adds])
+            jobs = [job for job in jobs if job.number not in adds]
         if jobs:
             self.answer(jobs, "the database failed")
         if self.retry is None:
@@ -272,10 +269,7 @@ class MemberProcess(Process):
     def lose_lease(self) -> None:
         """Another server has taken over: drop everything, and join again."""
         self.world.note(f"{self.machine.name} has lost its lease")
-        account = self.machine.account
-        account.note_fault()
-        account.excuse(self)
-        self.refused = {}
+        self.machine.account.note_fault()
         self.cluster.lease.lose()
         self.commits = Commits(shared=True)
         self.cluster.drop_all()

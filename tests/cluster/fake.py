@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from geartrain.broker.job import Job
 from geartrain.errors import LeaseLost, StoreUnavailable
 from geartrain.server.server import GENERATION_SHIFT
-from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
+from geartrain.store.batch import Batch, Coalesced, DeadLetter, Joined, Result
 from geartrain.store.queue_store import Damaged
 from geartrain.store.shared_store import Adoption, Member
 
@@ -56,6 +56,8 @@ class FakeDatabase:
         self.lock = threading.RLock()
         self.servers: dict[int, Server] = {}
         self.jobs: dict[int, Job] = {}
+        # Jobs that submissions at other servers have coalesced with.
+        self.joined: set[int] = set()
         self.letters: dict[bytes, DeadLetter] = {}
         self.results: dict[bytes, Result] = {}
         self.takeovers: list[tuple[int, int]] = []
@@ -232,10 +234,16 @@ class FakeSharedStore:
         for number in batch.dones:
             jobs.pop(number, None)
         coalesced: list[Coalesced] = []
+        for number in batch.refused:
+            if number not in self.database.joined:
+                jobs.pop(number, None)
+            elif number in jobs:
+                coalesced.append(Joined(copy_of(jobs[number])))
         for job in batch.adds:
             other = self.database.with_key(job)
             if other is not None and other.number != job.number:
                 coalesced.append(Coalesced(job.number, other.handle))
+                self.database.joined.add(other.number)
             else:
                 jobs.setdefault(job.number, copy_of(job))
         for number, attempts, epoch in batch.updates:

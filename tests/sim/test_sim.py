@@ -12,7 +12,7 @@ import pytest
 
 from sim.account import BrokenPromise
 from sim.defects import DEFECTS
-from sim.story import Story, tell
+from sim.story import SharedStory, Story, tell
 
 # A story takes about a hundredth of a second.
 TOGETHER = 25
@@ -27,6 +27,12 @@ def test_every_promise_is_kept(first: int) -> None:
         tell(seed)
 
 
+@pytest.mark.parametrize("first", range(1, 81, 10))
+def test_every_promise_is_kept_by_several_servers(first: int) -> None:
+    for seed in range(first, first + 10):
+        tell(seed, shared=True)
+
+
 def tell_all(defect: Callable[[Story], None]) -> None:
     for seed in range(1, PATIENCE + 1):
         tell(seed, defect)
@@ -35,6 +41,7 @@ def tell_all(defect: Callable[[Story], None]) -> None:
 def test_a_seed_tells_the_same_story_each_time() -> None:
     assert tell(7) == tell(7)
     assert tell(7) != tell(8)
+    assert tell(7, shared=True) == tell(7, shared=True)
 
 
 def test_stories_have_something_in_them() -> None:
@@ -50,6 +57,15 @@ def test_stories_have_something_in_them() -> None:
     assert faults > 50
     assert refused > 10
     assert commits > 500
+
+
+def test_servers_are_taken_over_in_shared_stories() -> None:
+    takeovers = 0
+    for seed in range(1, 11):
+        story = SharedStory(seed)
+        story.run()
+        takeovers += story.database.takeovers
+    assert takeovers > 10
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: str(defect.__name__))

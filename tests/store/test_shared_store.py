@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from geartrain.broker.job import Job
 from geartrain.errors import LeaseLost, StoreUnavailable
-from geartrain.store.batch import Batch, DeadLetter
+from geartrain.store.batch import Batch, DeadLetter, Joined
 from geartrain.store.queue_store import Damaged
 from geartrain.store.rows import row_of
 from geartrain.store.shared_sql import SharedSqlStore
@@ -397,6 +398,33 @@ def test_job_that_ended_before_it_was_stored_keeps_no_key(server: MakeServer) ->
     ended = job(one, 1, unique=b"k")
     assert not one.commit(Batch([ended], dones=[ended.number]))
     assert not two.commit(Batch([job(two, 1, unique=b"k")]))
+
+
+def test_refused_job_is_taken_out_unless_another_server_has_joined_it(server: MakeServer) -> None:
+    here, there = server("here"), server("there")
+    joined, forgotten = job(here, 1, unique=b"key"), job(here, 2, unique=b"other")
+    here.commit(Batch([joined, forgotten]))
+    (met,) = there.commit(Batch([job(there, 1, unique=b"key")]))
+    assert met.handle == joined.handle
+    (kept,) = here.commit(Batch(refused=[joined.number, forgotten.number]))
+    assert isinstance(kept, Joined)
+    assert row_of(kept.job) == row_of(joined)
+    assert numbers(here) == [joined.number]
+
+
+def test_job_that_is_taken_out_while_it_is_joined_is_kept_or_added_anew(server: MakeServer) -> None:
+    here, there = server("here"), server("there")
+    for number in range(1, 9):
+        one, other = job(here, number, unique=b"key"), job(there, number, unique=b"key")
+        here.commit(Batch([one]))
+        met, kept = at_once(
+            partial(there.commit, Batch([other])), partial(here.commit, Batch(refused=[one.number]))
+        )
+        assert [found.handle for found in met] == [found.handle for found in kept]
+        assert numbers(here) == [found.number for found in kept]
+        assert numbers(there) == ([] if met else [other.number])
+        here.commit(Batch(dones=[one.number]))
+        there.commit(Batch(dones=[other.number]))
 
 
 def test_adding_a_job_twice_is_no_meeting(server: MakeServer) -> None:

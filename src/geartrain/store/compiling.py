@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import wrap
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
+    BindParameter,
     Dialect,
     Table,
     bindparam,
@@ -64,7 +65,11 @@ def compile_statements(dialect: Dialect) -> Statements:
     if dialect.name != "sqlite":
         jobs, metadata = shared_jobs, shared_metadata
     number = jobs.c.number
-    add, row, add_end = parted(text(add_statement(dialect, jobs)), " VALUES ")
+    # A job is added before anybody can have joined it.
+    given: dict[str, BindParameter[Any]] = {
+        column.name: bindparam(column.name) for column in jobs.c if column.name != "joined"
+    }
+    add, row, add_end = parted(text(add_statement(dialect, jobs).values(given)), " VALUES ")
     if dialect.name != "sqlite":
         # The last column is NULL for an empty value: NULL itself would be a parameter of another
         # type, and a statement with such a one another to prepare.

@@ -64,6 +64,14 @@ class Cursor(Protocol):
         """Return all rows that are left."""
 
 
+def padded(numbers: Sequence[int]) -> Iterator[list[object]]:
+    """Yield numbers in lists of the sizes that there are statements for; the last one repeats."""
+    for start in range(0, len(numbers), SIZES[0]):
+        some: list[object] = [*numbers[start : start + SIZES[0]]]
+        size = next(size for size in reversed(SIZES) if size >= len(some))
+        yield some + some[-1:] * (size - len(some))
+
+
 class SqlMapper:
     """
     Maps jobs to rows of one database.
@@ -142,12 +150,7 @@ class SqlMapper:
 
     def forget_steps(self, numbers: Sequence[int]) -> list[Step]:
         """Return the statements that remove jobs; a number named twice does no harm."""
-        steps: list[Step] = []
-        for start in range(0, len(numbers), SIZES[0]):
-            some: list[object] = [*numbers[start : start + SIZES[0]]]
-            size = next(size for size in reversed(SIZES) if size >= len(some))
-            steps.append((self._forget[size], some + some[-1:] * (size - len(some)), ()))
-        return steps
+        return [(self._forget[len(some)], some, ()) for some in padded(numbers)]
 
     def run(self, cursor: Cursor, steps: Sequence[Step]) -> None:
         """

@@ -99,7 +99,8 @@ STATEMENTS: Final = Statements(
             " function_name BLOB(16777215) NOT NULL, unique_key BLOB(16777215) NOT NULL, workload"
             " BLOB(4294967295) NOT NULL, priority SMALLINT NOT NULL, epoch BIGINT NOT NULL, "
             "reducer BLOB(16777215) NOT NULL, submitted DOUBLE NOT NULL, attempts INTEGER NOT "
-            "NULL, coalesce_key VARBINARY(20), PRIMARY KEY (number) )ENGINE=InnoDB"
+            "NULL, coalesce_key VARBINARY(20), joined BIGINT NOT NULL DEFAULT 0, PRIMARY KEY "
+            "(number) )ENGINE=InnoDB"
         ),
         (
             "CREATE TABLE geartrain_results ( handle VARBINARY(63) NOT NULL, number BIGINT NOT "

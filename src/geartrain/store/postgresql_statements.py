@@ -104,8 +104,8 @@ STATEMENTS: Final = Statements(
             "CREATE TABLE geartrain_jobs ( number BIGINT NOT NULL, handle BYTEA NOT NULL, "
             "function_name BYTEA NOT NULL, unique_key BYTEA NOT NULL, workload BYTEA NOT NULL, "
             "priority SMALLINT NOT NULL, epoch BIGINT NOT NULL, reducer BYTEA NOT NULL, submitted"
-            " DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, coalesce_key BYTEA, PRIMARY "
-            "KEY (number) )"
+            " DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, coalesce_key BYTEA, joined "
+            "BIGINT DEFAULT 0 NOT NULL, PRIMARY KEY (number) )"
         ),
         (
             "CREATE TABLE geartrain_results ( handle BYTEA NOT NULL, number BIGINT NOT NULL, "

@@ -12,9 +12,9 @@ from typing import Any, Final, Protocol
 
 from geartrain.broker.job import Job
 from geartrain.errors import StoreDamaged
-from geartrain.store.batch import TOO_LARGE, Batch, Coalesced, Result
-from geartrain.store.mapper import GENERATION_BITS, LARGE, SIZES, SqlMapper, Step
-from geartrain.store.rows import letter_row_of, row_of
+from geartrain.store.batch import TOO_LARGE, Batch, Coalesced, Joined, Result
+from geartrain.store.mapper import GENERATION_BITS, LARGE, SIZES, SqlMapper, Step, padded
+from geartrain.store.rows import letter_row_of, read_row, row_of
 from geartrain.store.shared_rows import coalesce_key
 from geartrain.store.shared_statements import ServerStatements
 from geartrain.store.statements import Statements
@@ -62,6 +62,13 @@ class SharedMapper(SqlMapper):
         self._escaped_size = escaped_size
         marks = {size: ", ".join([statements.mark] * size) for size in SIZES}
         keys = {size: ", ".join(["%s"] * size) for size in SIZES}
+        self._note_joined = {
+            size: about_servers.note_joined.format(numbers=marks[size]) for size in SIZES
+        }
+        self._take_out = {
+            size: about_servers.take_out.format(numbers=marks[size]) for size in SIZES
+        }
+        self._left_in = {size: about_servers.left_in.format(numbers=marks[size]) for size in SIZES}
         self._present = {
             size: about_servers.present.format(numbers=marks[size], keys=keys[size])
             for size in SIZES
@@ -80,6 +87,8 @@ class SharedMapper(SqlMapper):
         steps: list[Step] = [(bury, [*letter_row_of(letter)], ()) for letter in batch.dead]
         if batch.results:
             steps += self.keep_steps([self.fitting(result) for result in batch.results])
+        for numbers in padded(batch.refused):
+            steps.append((self._take_out[len(numbers)], numbers, ()))
         if gone:
             steps += self.forget_steps(gone)
         steps += self.add_steps(adds)
@@ -171,15 +180,18 @@ class SharedMapper(SqlMapper):
         for _ in range(TRIES):
             numbers, keys = self.present(link, jobs)
             missing: list[Job] = []
+            met: list[tuple[Job, int, bytes]] = []
             for job in jobs:
                 if job.number in numbers:
                     self.check_same(job, numbers[job.number])
-                    continue
-                other = keys.get(coalesce_key(job))
-                if other is None:
-                    missing.append(job)
+                elif coalesce_key(job) in keys:
+                    met.append((job, *keys[coalesce_key(job)]))
                 else:
-                    coalesced.append(Coalesced(job.number, other))
+                    missing.append(job)
+            if self.note_joined(link, {number for _, number, _ in met}):
+                coalesced += [Coalesced(job.number, handle) for job, _, handle in met]
+            else:
+                missing += [job for job, _, _ in met]
             if not missing:
                 return coalesced
             # The other was finished between two statements.
@@ -190,12 +202,27 @@ class SharedMapper(SqlMapper):
                 return coalesced
         raise StoreDamaged("jobs are neither added nor there: find out what else writes there")
 
+    def note_joined(self, link: Reads, numbers: set[int]) -> bool:
+        """Note that jobs were joined, so that they stay; return whether all are still there."""
+        statements = [(self._note_joined[len(some)], some) for some in padded(sorted(numbers))]
+        return not statements or sum(link.run(statements)) == len(numbers)
+
+    def left_in(self, link: Reads, refused: Sequence[int]) -> list[Coalesced]:
+        """Return the jobs that were not taken out, because others have joined them."""
+        found: dict[int, Job] = {}
+        for numbers in padded(refused):
+            for row in link.read(self._left_in[len(numbers)], numbers):
+                job = read_row(row)
+                if isinstance(job, Job):
+                    found[job.number] = job
+        return [Joined(job) for job in found.values()]
+
     def present(
         self, link: Reads, jobs: Sequence[Job]
-    ) -> tuple[dict[int, bytes], dict[bytes | None, bytes]]:
-        """Return the handles of what is there, by number and by key."""
+    ) -> tuple[dict[int, bytes], dict[bytes | None, tuple[int, bytes]]]:
+        """Return what is there: handles by number, numbers and handles by key."""
         numbers: dict[int, bytes] = {}
-        keys: dict[bytes | None, bytes] = {}
+        keys: dict[bytes | None, tuple[int, bytes]] = {}
         for start in range(0, len(jobs), SIZES[0]):
             some = jobs[start : start + SIZES[0]]
             size = next(size for size in reversed(SIZES) if size >= len(some))
@@ -205,7 +232,7 @@ class SharedMapper(SqlMapper):
             for number, handle, key in link.read(self._present[size], parameters):
                 numbers[number] = handle
                 if key is not None:
-                    keys[key] = handle
+                    keys[key] = (number, handle)
         return numbers, keys
 
     def check_same(self, job: Job, handle: bytes) -> None:

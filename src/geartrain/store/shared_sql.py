@@ -114,7 +114,6 @@ class SharedSqlStore:
     def open(self) -> int:
         """Create or migrate the tables where needed, and join the servers; see ``SharedStore``."""
         self._writer.close()
-        self._writer.take_out = []
         self._writer.held_until = 0.0
         self._revived = 0
         try:
@@ -173,18 +172,13 @@ class SharedSqlStore:
         statements = [(statement, parameters) for statement, parameters, _ in steps]
 
         def work(transaction: Transaction) -> Sequence[Coalesced]:
-            return self._mapper.settle(transaction, steps, transaction.run(statements))
+            coalesced = self._mapper.settle(transaction, steps, transaction.run(statements))
+            return coalesced + self._mapper.left_in(transaction, batch.refused)
 
         size = sum(len(job.workload) for job in batch.adds)
-        undo = self._mapper.forget_steps([job.number for job in batch.adds])
         longer = max(0, size - SMALL) / SLOWEST
-        return self._writer.run(
-            work,
-            patience=PATIENCE + longer,
-            # A driver takes its time to put a large statement together.
-            idle=IDLE + ceil(longer),
-            undo=[(statement, parameters) for statement, parameters, _ in undo],
-        )
+        # A driver takes its time to put a large statement together.
+        return self._writer.run(work, patience=PATIENCE + longer, idle=IDLE + ceil(longer))
 
     def _refuse_large(self, jobs: Sequence[Job]) -> None:
         """Raise StoreUnavailable when a job is larger than a statement may be."""

@@ -65,7 +65,14 @@ class ServerStatements:
         self.next_number = "SELECT min(number) FROM geartrain_jobs WHERE number >= %s"
         self.highest = "SELECT max(number) FROM geartrain_jobs WHERE number < %s"
         self.count = "SELECT count(*) FROM geartrain_jobs WHERE number >= %s AND number <= %s"
-        self.page = PAGE.format(columns=", ".join(COLUMNS))
+        columns = ", ".join(COLUMNS)
+        self.page = PAGE.format(columns=columns)
+        # Whoever joins a job and whoever takes it out write the same row, one after the other.
+        self.note_joined = (
+            "UPDATE geartrain_jobs SET joined = joined + 1 WHERE number IN ({numbers})"
+        )
+        self.take_out = "DELETE FROM geartrain_jobs WHERE number IN ({numbers}) AND joined = 0"
+        self.left_in = f"SELECT {columns} FROM geartrain_jobs WHERE number IN ({{numbers}})"
         # To be given as many marks of parameters as there are numbers, and keys.
         self.present = (
             "SELECT number, handle, coalesce_key FROM geartrain_jobs WHERE number IN ({numbers}) "

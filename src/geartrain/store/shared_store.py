@@ -80,6 +80,9 @@ class SharedStore(QueueStore, Protocol):
       next in the same commit. A job that is to be added while any server holds another of the
       same function and unique key (for the key ``-``: of the same workload) is not stored, and
       returned as ``Coalesced`` with the handle of that other job. Jobs without a key never meet.
+    - A commit that raised may have got through, and others may have coalesced with its jobs since.
+      So the server names them in ``Batch.refused`` of its next commits: those that nobody has
+      joined are taken out, the others are returned as ``Joined`` and have to run.
     - ``close`` ends the lease, so that others take over without waiting.
 
     Methods are called one at a time, except ``find`` and ``members``, which any thread may

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Double, Index, LargeBinary, MetaData, Table
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    literal_column,
+)
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
@@ -32,7 +41,7 @@ def short(length: int) -> TypeEngine[bytes]:
     return kind.with_variant(mysql.VARBINARY(length), "mysql", "mariadb")
 
 
-def shared(table: Table, *more: Column[bytes]) -> Table:
+def shared(table: Table, *more: Column[Any]) -> Table:
     """Return a table of SQLite's for the other databases, with more columns at its end."""
     columns = []
     for column in table.columns:
@@ -45,8 +54,14 @@ def shared(table: Table, *more: Column[bytes]) -> Table:
     return made
 
 
-# Which other jobs a job may not be beside of, in any server; NULL for one without a key.
-shared_jobs = shared(tables.jobs, Column("coalesce_key", short(KEY_SIZE), nullable=True))
+shared_jobs = shared(
+    tables.jobs,
+    # Which other jobs a job may not be beside of, in any server; NULL for one without a key.
+    Column("coalesce_key", short(KEY_SIZE), nullable=True),
+    # How many submissions at other servers have coalesced with it. They were acknowledged, so a
+    # job that its own server refused is not taken out any more.
+    Column("joined", BigInteger, nullable=False, server_default=literal_column("0")),
+)
 coalesce_index = Index(
     "geartrain_coalesce",
     shared_jobs.c.coalesce_key,

@@ -76,7 +76,6 @@ class Transactions:
         generation: Of the server; 0 for none, and then no transaction may be fenced.
         lease: How long a renewal lasts, in seconds.
         held_until: Until when the lease is known to last, by ``time.monotonic``.
-        take_out: Statements that remove what was refused and may be there all the same.
 
     """
 
@@ -86,7 +85,6 @@ class Transactions:
         self.generation = 0
         self.lease = 0.0
         self.held_until = 0.0
-        self.take_out: list[Statement] = []
         self._renewals = 0
         self._connector = Connector(database.connect)
         self._link: Link | None = None
@@ -98,7 +96,6 @@ class Transactions:
         fenced: bool = True,
         patience: float = PATIENCE,
         idle: int = IDLE,
-        undo: Sequence[Statement] = (),
     ) -> T:
         """
         Do something in a transaction and commit it.
@@ -108,7 +105,6 @@ class Transactions:
             fenced: Whether it renews the lease, and has to hold it.
             patience: Seconds for all attempts.
             idle: Seconds that may pass between two of its statements.
-            undo: What takes it out again, should it have got through although this raised.
 
         Raises LeaseLost, StoreUnavailable and StoreDamaged, and what ``work`` raises.
         """
@@ -130,7 +126,6 @@ class Transactions:
                     link.commit()
                 if fenced:
                     self.held_until = began + self.lease
-                    self.take_out = []
                 return finished[1]
             except self.database.errors as error:
                 meaning = self.database.meaning(error)
@@ -145,13 +140,11 @@ class Transactions:
                         # Where connecting fails at once, not again and again in that time.
                         sleep(PAUSE)
                     continue
-                self._note(doubtful is not None, undo)
                 failure = self.translated(error)
                 if isinstance(failure, StoreUnavailable):
                     failure.unknown = doubtful is not None
                 raise failure from error
             except BaseException as error:
-                self._note(doubtful is not None, undo)
                 if isinstance(error, StoreUnavailable):
                     error.unknown = doubtful is not None
                 self._give_way(CONFLICT)
@@ -162,17 +155,13 @@ class Transactions:
             return Transaction(link, (), False)
         self._renewals += 1
         renewal = (self.statements.renew, (self.lease, self._renewals, self.generation))
-        return Transaction(link, (renewal, *self.take_out), True)
+        return Transaction(link, (renewal,), True)
 
     def _is_at(self, link: Link, renewals: int) -> bool:
         """Return whether the transaction that wrote so many renewals got through."""
         # Waits for one that is still under way.
         rows = link.read(self.statements.renewals, (self.generation,))
         return [row[0] for row in rows] == [renewals]
-
-    def _note(self, doubtful: bool, undo: Sequence[Statement]) -> None:
-        if doubtful:
-            self.take_out += undo
 
     def translated(self, error: Exception) -> StoreError:
         """Return what a driver's error means for the server."""
