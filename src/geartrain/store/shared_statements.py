@@ -42,6 +42,8 @@ PAGE: Final = (
     "SELECT {columns} FROM geartrain_jobs WHERE number >= %s AND number <= %s "
     "ORDER BY number LIMIT %s"
 )
+# To be given marks for numbers as well.
+LEFT_IN: Final = "SELECT {columns} FROM geartrain_jobs WHERE number IN ({{numbers}})"
 
 
 class ServerStatements:
@@ -72,7 +74,7 @@ class ServerStatements:
             "UPDATE geartrain_jobs SET joined = joined + 1 WHERE number IN ({numbers})"
         )
         self.take_out = "DELETE FROM geartrain_jobs WHERE number IN ({numbers}) AND joined = 0"
-        self.left_in = f"SELECT {columns} FROM geartrain_jobs WHERE number IN ({{numbers}})"
+        self.left_in = LEFT_IN.format(columns=columns)
         # To be given as many marks of parameters as there are numbers, and keys.
         self.present = (
             "SELECT number, handle, coalesce_key FROM geartrain_jobs WHERE number IN ({numbers}) "
