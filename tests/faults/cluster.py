@@ -37,6 +37,8 @@ from tests.faults.server import Server
 # Jobs that a producer submits at a time, and how many may wait before it submits more.
 BURST = 10
 BACKLOG = 300
+# The default of a server's lease, in seconds.
+LEASE = 3.0
 # What a server logs that has joined the others again.
 JOINED = "takes part again"
 # Seconds for the last jobs to run.
@@ -262,11 +264,12 @@ def no_key(_: bytes) -> bytes:
 
 
 @contextmanager
-def load(folder: Path, store: str, **words: int | float) -> Iterator[Load]:
-    """Run servers, producers and workers."""
+def load(folder: Path, store: str, *, start: bool = True, **words: int | float) -> Iterator[Load]:
+    """Run servers, producers and workers; without ``start`` the caller starts them."""
     running = Load(folder, store, **words)  # type: ignore[arg-type]
     try:
-        running.start()
+        if start:
+            running.start()
         yield running
     finally:
         running.stop()
@@ -311,6 +314,30 @@ def pause_one(running: Load, number: int, seconds: float) -> list[bytes]:
             for at, port, name in ledger.assigned
             if port == member.port and at > resumed and name in held
         ]
+
+
+def cut_off_one(
+    running: Load, number: int, cut: Callable[[], None], mend: Callable[[], None]
+) -> float:
+    """
+    Cut the way from a server to the database until it is taken over, then mend it.
+
+    Until its lease is in doubt the server goes on, and can't write down what has ended: all that
+    is in flight, and runs again. Returns the seconds until it was taken over.
+    """
+    member, *others = running.members[number:] + running.members[:number]
+    ledger = running.ledger
+    ledger.reading_time = LEASE
+    began = time.monotonic()
+    cut()
+    ledger.kill()
+    gone = f"server {member.name} at"
+    running.run_until(lambda: any(gone in one.said() for one in others), "it is taken over")
+    seconds = time.monotonic() - began
+    mend()
+    running.run_until(lambda: JOINED in member.said(), "it joins again")
+    submit_at(running, member)
+    return seconds
 
 
 def submit_at(running: Load, member: Member) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.cluster import Load, kill_one, load, pause_one, restart_all
-from tests.services.postgresql import shared_postgresql
+from tests.faults.cluster import Load, cut_off_one, kill_one, load, pause_one, restart_all
+from tests.faults.cut import Way
+from tests.services.postgresql import PASSWORD, shared_postgresql
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -55,3 +56,23 @@ def test_servers_are_restarted_one_by_one_and_nothing_is_lost_or_run_twice(runni
     assert verdict.lost == []
     assert verdict.refused_but_run == []
     assert verdict.twice == {}
+
+
+def test_a_server_that_can_not_reach_the_database_is_taken_over(tmp_path: Path) -> None:
+    instance = shared_postgresql()
+    name = instance.new_database()
+    way = Way(instance.port)
+    try:
+        with load(tmp_path, instance.url(name), start=False) as running:
+            running.members[0].store = f"postgresql://gear:{PASSWORD}@127.0.0.1:{way.here}/{name}"
+            running.start()
+            running.run_for(600)
+            seconds = cut_off_one(running, 0, way.cut, way.mend)
+            running.run_for(200)
+            verdict = running.finish()
+    finally:
+        way.close()
+    assert seconds < TAKEOVER
+    assert verdict.lost == []
+    assert verdict.refused_but_run == []
+    assert verdict.unexplained == []
