@@ -420,3 +420,58 @@ def test_promoted_replica_has_every_job_that_was_kept() -> None:
     finally:
         replica.remove()
         primary.remove()
+
+
+# Settings.
+
+
+def test_setting_that_weakens_the_promise_is_warned_about(
+    database: Database, make: MakeStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    make("before")
+    assert caplog.messages == []
+    if isinstance(database, Postgresql):
+        database.settings["full_page_writes"] = "off"
+        database.stop()
+        database.start()
+        said = "full_page_writes is off"
+    else:
+        with database.connect() as connection:
+            connection.cursor().execute("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+        said = "innodb_flush_log_at_trx_commit is 2, not 1"
+    try:
+        make("after")
+    finally:
+        database.settings.pop("full_page_writes", None)
+        database.stop()
+        database.start()
+    (message,) = caplog.messages
+    assert said in message
+    assert "s3cret" not in message
+
+
+@pytest.mark.parametrize("instance", ["postgresql"], indirect=True)
+def test_commits_are_synced_where_the_database_would_not(
+    database: Database, make: MakeStore
+) -> None:
+    with database.connect() as connection:
+        connection.cursor().execute("ALTER ROLE gear SET synchronous_commit = off")
+    try:
+        store = make()
+        assert store._writer.run(lambda one: one.read("SHOW synchronous_commit")) == [("on",)]
+    finally:
+        with database.connect() as connection:
+            connection.cursor().execute("ALTER ROLE gear RESET synchronous_commit")
+
+
+def test_copy_of_the_database_is_asked_for_counts_only(database: Database, make: MakeStore) -> None:
+    one = make("one")
+    one.commit(Batch(make_jobs(3)))
+    gone = one.database.url.replace(str(database.port), "1")  # type: ignore[attr-defined]
+    two = make("two", url=one.database.url, reader=gone)  # type: ignore[attr-defined]
+    two.commit(Batch([make_job(2 << 40 | 1)]))
+    assert two.find(b"H:one:1") is not None
+    with pytest.raises(StoreUnavailable):
+        two.members()
+    three = make("three", url=one.database.url, reader=one.database.url)  # type: ignore[attr-defined]
+    assert [member.jobs for member in three.members()] == [3, 1, 0]
