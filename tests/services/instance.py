@@ -161,8 +161,13 @@ class Instance:
         self.signal_all(signal.SIGCONT)
 
     def remove(self) -> None:
-        """End it at once, and remove its files."""
-        self.kill()
+        """End it, and remove its files."""
+        if self.process is not None and self.process.poll() is None:
+            self.resume()
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -60,6 +60,8 @@ class Postgresql(Instance):
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "shared_buffers": "32MB",
+            # In its own folder, so that nothing is left of one that is killed.
+            "dynamic_shared_memory_type": "mmap",
             "max_connections": 100,
             "autovacuum": "off",
             "max_wal_size": "256MB",
