@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from geartrain.broker import shared
-from geartrain.broker.commands import Command
+from geartrain.broker.commands import Command, ReportServers
+from geartrain.broker.effects import AskOthers, EchoResult, ServersReport
+from geartrain.broker.shared_commands import Coalesced, ServersFound, Uncertain
 from tests.broker.story import Stage
 
 WORKER = 3
@@ -71,3 +73,66 @@ def test_a_refusal_of_what_has_ended_by_then_is_an_acknowledgement(stage: Stage)
 def test_a_store_of_one_server_gives_no_answers_of_several() -> None:
     with pytest.raises(AssertionError, match="nobody knows"):
         Stage().broker.step(0, Command())
+
+
+ROW = ("one", "host:4730", 1, True, 2.5, 3)
+
+
+def test_who_shares_the_store_is_told_in_turn(stage: Stage) -> None:
+    stage("1 echo_req before")
+    broker = stage.broker
+    (asked,) = broker.step(0, ReportServers(1))
+    assert isinstance(asked, AskOthers)
+    assert isinstance(asked.answer, ServersReport)
+    assert stage("1 echo_req after") == []
+    told = broker.step(0, ServersFound(asked.answer, [ROW]))
+    assert told[0] is asked.answer
+    assert asked.answer.rows == [ROW]
+    assert isinstance(told[1], EchoResult)
+
+
+def test_a_key_of_no_job_that_ends_is_asked_for(stage: Stage) -> None:
+    stage(f"{WORKER} can_do f", "1 submit_job_bg f unique=u", "stored", f"{WORKER} grab_job")
+    stage(f"{WORKER} work_complete H:t:1 done")
+    assert stage("1 get_status_unique v") == ["others <- v?"]
+
+
+def test_a_function_that_is_dropped_fails_what_has_not_ended(stage: Stage) -> None:
+    stage("1 submit_job_bg f unique=u", "1 submit_job_bg f unique=v", "stored")
+    stage("9 cancel_job H:t:1")
+    assert stage("8 drop_function f force") == ["disk <- forget 2", "8 <- OK"]
+    assert stage("forgotten 1 2") == ["9 <- OK"]
+
+
+def test_jobs_that_are_neither_stored_nor_wanted_are_answered_for_once(stage: Stage) -> None:
+    stage("1 submit_job_bg f unique=u")
+    (job,) = stage.broker.jobs.values()
+    assert stage("coalesced 1 H:other:1") == ["1 <- JOB_CREATED H:other:1"]
+    assert stage.broker.step(0, Coalesced(job, b"H:other:2")) == []
+    assert stage.broker.step(0, Uncertain([job])) == []
+
+
+def test_a_worker_in_doubt_passes_functions_without_listeners(stage: Stage) -> None:
+    stage(f"{WORKER} can_do f", f"{WORKER} can_do g", "1 submit_job_bg g", "stored")
+    stage("2 submit_job f", "doubt")
+    assert stage(f"{WORKER} grab_job") == [f"{WORKER} <- JOB_ASSIGN H:t:2 f"]
+    session = stage.broker.sessions[WORKER]
+    with pytest.raises(AssertionError, match="only clients wait for"):
+        shared.take_listened(stage.broker, session, session.abilities[b"g"])
+
+
+def test_what_cannot_be_cancelled_is_answered_at_once(stage: Stage) -> None:
+    assert stage("9 cancel_job H:none:1") == ["9 <- UNKNOWN_JOB"]
+
+
+def test_who_is_to_be_cut_off_may_have_left(stage: Stage) -> None:
+    stage("1 submit_job_bg f", "1 disconnect")
+    assert stage("lost") == []
+
+
+def test_a_job_that_ended_while_the_store_was_asked_may_have_coalesced(stage: Stage) -> None:
+    """It became a job of the store for a second client, who then got it cancelled."""
+    stage(f"{WORKER} can_do f", "1 submit_job f", f"{WORKER} grab_job")
+    (job,) = stage.broker.jobs.values()
+    stage("2 submit_job_bg f unique=u", "2 disconnect", f"{WORKER} work_complete H:t:1 done")
+    assert stage.broker.step(0, Coalesced(job, b"H:other:1")) == []
