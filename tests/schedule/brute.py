@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-__all__ = ["brute_fires"]
+__all__ = ["brute_days", "brute_fires", "value_of"]
 
 MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
@@ -36,6 +36,17 @@ def brute_fires(
     else:
         found = list(_once(fields, walk, step, makes_up=dst == "vixie"))
     return [fire for fire in found if fire > after]
+
+
+def brute_days(expression: str, first: date, count: int) -> list[date]:
+    """Return the days that match, of so many from ``first`` on."""
+    day, month, weekday = expression.upper().split()[-3:]
+    days = [first + timedelta(days=number) for number in range(count)]
+    return [
+        today
+        for today in days
+        if _in(month, today.month, 1, 12) and _day_matches(day, weekday, today)
+    ]
 
 
 def _walk(
@@ -115,10 +126,10 @@ def _is_weekday(part: str, today: date) -> bool:
     number = today.isoweekday() % 7
     if part.endswith("L"):
         week = timedelta(days=7)
-        return _value(part[:-1]) % 7 == number and (today + week).month != today.month
+        return value_of(part[:-1]) % 7 == number and (today + week).month != today.month
     if "#" in part:
         name, nth = part.split("#")
-        return _value(name) % 7 == number and (today.day - 1) // 7 + 1 == int(nth)
+        return value_of(name) % 7 == number and (today.day - 1) // 7 + 1 == int(nth)
     body, slash, step = part.partition("/")
     if body.endswith(("-0", "-SUN")) and body not in ("0-0", "SUN-SUN", "0-SUN", "SUN-0"):
         part = f"{body.split('-')[0]}-7{slash}{step}"
@@ -132,16 +143,16 @@ def _in(text: str, value: int, low: int, high: int) -> bool:
         if body in ("*", "?"):
             first, last = low, high
         elif "-" in body:
-            first, last = (_value(one) for one in body.split("-"))
+            first, last = (value_of(one) for one in body.split("-"))
         else:
-            first = _value(body)
+            first = value_of(body)
             last = high if step else first
         if first <= value <= last and (value - first) % int(step or 1) == 0:
             return True
     return False
 
 
-def _value(text: str) -> int:
+def value_of(text: str) -> int:
     if text in MONTHS:
         return MONTHS.index(text) + 1
     return WEEKDAYS.index(text) if text in WEEKDAYS else int(text)

@@ -19,7 +19,7 @@ from geartrain.schedule.calendar import DST_RULES, VIXIE, Calendar
 from geartrain.schedule.days import CRON, DAY_MODES, Days
 from geartrain.schedule.explanation import Explanation, explain_calendar, explain_moments
 from geartrain.schedule.field import Field, read_field
-from geartrain.schedule.instant import SECOND, aware, naive, read_instant
+from geartrain.schedule.instant import FIRST, LAST, SECOND, aware, naive, read_instant
 from geartrain.schedule.moments import At, Every, Unclocked, read_every
 from geartrain.schedule.zone import read_zone
 
@@ -117,11 +117,13 @@ class Cron:
 
     def next(self, after: datetime) -> datetime | None:
         """Return the first fire later than ``after``; None if there is none within 400 years."""
-        return aware(self._plan.next(_floor(naive(after))))
+        instant = naive(after)
+        return None if instant >= LAST else aware(self._plan.next(_floor(instant)))
 
     def previous(self, before: datetime) -> datetime | None:
         """Return the last fire earlier than ``before``; None if there is none within 400 years."""
-        return aware(self._plan.previous(_ceiling(naive(before))))
+        instant = naive(before)
+        return None if instant <= FIRST else aware(self._plan.previous(_ceiling(instant)))
 
     def fires(self, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
         """Yield the fires later than ``after``, in order, up to and including ``until``."""
