@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from geartrain.broker import shared
-from geartrain.broker.commands import Command, ReportServers
-from geartrain.broker.effects import AskOthers, EchoResult, ServersReport
+from geartrain.broker.commands import Command, ReportServers, Restore, WantAttempts
+from geartrain.broker.effects import AskOthers, EchoResult, OptionResult, ServersReport
 from geartrain.broker.shared_commands import Coalesced, ServersFound, Uncertain
 from tests.broker.story import Stage
 
@@ -68,6 +68,98 @@ def test_a_refusal_of_what_has_ended_by_then_is_an_acknowledgement(stage: Stage)
     stage("2 submit_job_bg f unique=u", f"{WORKER} work_complete H:t:1 done")
     assert stage("refused") == ["2 <- JOB_CREATED H:t:1"]
     assert stage("forgotten 1") == ["1 <- WORK_COMPLETE H:t:1 done"]
+
+
+def test_a_key_that_was_met_elsewhere_is_answered_once(stage: Stage) -> None:
+    stage("1 submit_job_bg f unique=u")
+    (job,) = stage.storing
+    assert stage("coalesced 1 H:other:1") == ["1 <- JOB_CREATED H:other:1"]
+    assert stage.step(Coalesced(job, b"H:other:2")) == []
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_a_key_that_was_met_elsewhere_when_its_job_has_run_is_acknowledged(
+    stage: Stage, forgotten: bool
+) -> None:
+    stage(f"{WORKER} can_do f", "1 submit_job f unique=u", f"{WORKER} grab_job")
+    stage("2 submit_job_bg f unique=u", f"{WORKER} work_complete H:t:1 done")
+    if forgotten:
+        assert stage("forgotten 1") == ["1 <- WORK_COMPLETE H:t:1 done"]
+    assert stage("coalesced 1 H:other:1") == ["2 <- JOB_CREATED H:other:1"]
+
+
+def test_a_refused_job_that_others_joined_is_owed_to_them(stage: Stage) -> None:
+    stage("1 submit_job f unique=u", "2 submit_job_bg f unique=u")
+    (job,) = stage.storing
+    assert stage("refused")[0].startswith("2 <- ERROR")
+    assert not job.obligation
+    assert stage.step(Restore(job)) == []
+    stage("1 disconnect", f"{WORKER} can_do f")
+    assert stage(f"{WORKER} grab_job") == [f"{WORKER} <- JOB_ASSIGN H:t:1 f"]
+
+
+def test_a_job_that_is_about_to_end_is_not_taken_over_again(stage: Stage) -> None:
+    stage(f"{WORKER} can_do f", "1 submit_job_bg f unique=u", "stored", f"{WORKER} grab_job")
+    stage(f"{WORKER} work_complete H:t:1 done")
+    job = stage.broker.jobs[b"H:t:1"]
+    assert stage.step(Restore(job)) == []
+    stage("forgotten 1")
+    assert stage(f"{WORKER} grab_job") == [f"{WORKER} <- NO_JOB"]
+
+
+def test_a_function_may_be_dropped_while_a_job_of_it_is_about_to_end(stage: Stage) -> None:
+    stage(f"{WORKER} can_do f", "1 submit_job_bg f unique=u", "1 submit_job_bg f", "stored")
+    stage(f"{WORKER} grab_job", f"{WORKER} work_complete H:t:1 done", f"{WORKER} cant_do f")
+    assert stage("9 drop_function f force") == ["disk <- forget 2", "9 <- OK"]
+    assert stage("forgotten 1", "9 status") == ["9 <- status: nothing"]
+
+
+def test_a_job_that_is_about_to_end_is_no_more_once_its_key_is_free(stage: Stage) -> None:
+    stage(f"{WORKER} can_do f", "1 submit_job_bg f unique=u", "stored", f"{WORKER} grab_job")
+    stage(f"{WORKER} work_complete H:t:1 done")
+    assert stage("9 cancel_job H:t:1", "9 echo_req later") == []
+    assert stage("forgotten 1") == ["9 <- UNKNOWN_JOB", "9 <- ECHO_RES later"]
+    assert stage("9 cancel_job H:t:1") == ["9 <- UNKNOWN_JOB"]
+
+
+def test_who_was_to_hear_of_a_lost_job_and_has_left_is_not_looked_for(stage: Stage) -> None:
+    stage("1 submit_job_bg f", "1 disconnect")
+    assert stage("lost") == []
+
+
+def test_another_key_than_that_of_a_job_about_to_end_is_asked_for(stage: Stage) -> None:
+    stage(f"{WORKER} can_do f", "1 submit_job_bg f unique=u", "stored", f"{WORKER} grab_job")
+    stage(f"{WORKER} work_complete H:t:1 done")
+    assert stage("2 get_status_unique other") == ["others <- other?"]
+
+
+def test_the_list_of_servers_comes_in_its_turn(stage: Stage) -> None:
+    stage("1 connect")
+    (asked,) = stage.broker.step(stage.now, ReportServers(1))
+    assert isinstance(asked, AskOthers)
+    assert stage("1 echo_req later") == []
+    row = ("anna", "127.0.0.1:4730", 1, True, 2.5, 7)
+    assert isinstance(asked.answer, ServersReport)
+    report, echo = stage.broker.step(stage.now, ServersFound(asked.answer, [row]))
+    assert isinstance(report, ServersReport)
+    assert report.rows == [row]
+    assert isinstance(echo, EchoResult)
+
+
+def test_a_worker_may_ask_to_be_told_of_attempts() -> None:
+    stage = Stage()
+    stage("1 connect")
+    (answer,) = stage.broker.step(stage.now, WantAttempts(1, b"attempts"))
+    assert isinstance(answer, OptionResult)
+    assert answer.option == b"attempts"
+    assert stage.broker.sessions[1].attempts
+
+
+def test_only_a_job_that_was_seen_is_taken(stage: Stage) -> None:
+    stage(f"{WORKER} can_do f")
+    session = stage.broker.sessions[WORKER]
+    with pytest.raises(AssertionError, match="no job of b'f'"):
+        shared.take_listened(stage.broker, session, session.order[0])
 
 
 def test_a_store_of_one_server_gives_no_answers_of_several() -> None:

@@ -301,14 +301,12 @@ def take_listened(broker: Broker, session: Session, ability: Ability) -> Job:
 
 def first_listened(line: WaitingLine) -> Job | None:
     """Return the first of the next jobs of a line that the store does not keep."""
-    looked_at = 0
-    if line.jobs is not None:
-        for job in line.jobs:
-            looked_at += 1
-            if looked_at > MAX_LOOKED_AT:
-                return None
-            if job.state == WAITING and not job.obligation:
-                return job
+    assert line.jobs is not None
+    for looked_at, job in enumerate(line.jobs):
+        if looked_at == MAX_LOOKED_AT:
+            return None
+        if job.state == WAITING and not job.obligation:
+            return job
     return None
 
 
