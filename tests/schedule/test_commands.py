@@ -107,7 +107,7 @@ def test_next_starts_now(run: Run) -> None:
     assert 0 < (first - now).total_seconds() < 120
 
 
-def test_what_has_no_more_fires_gives_less_of_them(run: Run) -> None:
+def test_what_has_no_more_fires_gives_fewer_of_them(run: Run) -> None:
     text = "@at 2026-02-01T00:00:00Z"
     assert json.loads(run("next", text, "--after", "2026-01-01T00:00:00Z", "--json").out) == [
         "2026-02-01T00:00:00Z"

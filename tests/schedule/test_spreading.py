@@ -1,14 +1,15 @@
-"""``H`` and ``~``: values that the schedule's name chooses."""
+"""``H``, ``~`` and jitter: values that the schedule's name chooses."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from geartrain.schedule.cron import Cron
 from geartrain.schedule.field import DAY, HOUR, MINUTE, MONTH, WEEKDAY, Kind, read_field
+from geartrain.schedule.spreading import jittered
 
 NAMES = [f"schedule-{number}" for number in range(600)]
 
@@ -68,3 +69,32 @@ def test_a_missing_name_is_warned_of() -> None:
     assert "none was given" in Cron.parse("0 1~5 * * *").warnings[0]
     assert Cron.parse("H * * * *", key="backup").warnings == ()
     assert Cron.parse("0 0 * * THU").warnings == ()
+
+
+NOMINAL = datetime(2026, 1, 1, tzinfo=UTC)
+MINUTE_LATER = NOMINAL + timedelta(minutes=1)
+
+
+def test_jitter_makes_a_fire_later_by_less_than_its_window() -> None:
+    window = timedelta(seconds=30)
+    due = [jittered(name, NOMINAL, window, MINUTE_LATER) for name in NAMES]
+    assert NOMINAL <= min(due) < NOMINAL + timedelta(seconds=1)
+    assert NOMINAL + timedelta(seconds=29) < max(due) < NOMINAL + window
+    assert len(set(due)) > len(NAMES) * 0.9
+
+
+def test_jitter_stays_before_the_following_fire() -> None:
+    due = [jittered(name, NOMINAL, timedelta(hours=1), MINUTE_LATER) for name in NAMES]
+    assert NOMINAL + timedelta(seconds=59) < max(due) < MINUTE_LATER
+
+
+def test_jitter_is_the_same_for_a_fire_and_another_for_the_next() -> None:
+    window = timedelta(seconds=30)
+    first = jittered("backup", NOMINAL, window, None)
+    assert first == jittered("backup", NOMINAL, window, None)
+    second = jittered("backup", MINUTE_LATER, window, None)
+    assert first - NOMINAL != second - MINUTE_LATER
+
+
+def test_without_a_window_there_is_no_jitter() -> None:
+    assert jittered("backup", NOMINAL, timedelta(0), None) == NOMINAL

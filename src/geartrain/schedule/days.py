@@ -3,8 +3,8 @@ The days on which an entry fires.
 
 A month is known by two numbers, how long it is and on which day of the week it
 starts, so there are 28 kinds of month. What an expression means in each is
-worked out once; afterwards finding a day is looking it up, and an expression
-that no kind of month can satisfy is one that never fires.
+worked out when it is first needed; afterwards finding a day is looking it up,
+and an expression that no kind of month can satisfy is one that never fires.
 """
 
 from __future__ import annotations
@@ -52,10 +52,8 @@ class Days:
         else:
             self.both = mode == AND or self.any_day or self.any_weekday
         self._months = frozenset(month.values)
-        # By length less 28, then by the weekday of the first.
-        self._table = [
-            [self._days(length, first) for first in range(7)] for length in range(28, 32)
-        ]
+        # By length and by the weekday of the first.
+        self._table: dict[tuple[int, int], tuple[int, ...]] = {}
 
     @property
     def any_day(self) -> bool:
@@ -72,9 +70,10 @@ class Days:
         """Whether no day of any year matches."""
         # Every month of every length begins with every day of the week in some year.
         return not any(
-            any(self._table[length - 28])
+            self._days(length, first)
             for month in self.month.values
             for length in _LENGTHS[month - 1]
+            for first in range(7)
         )
 
     def of_month(self, year: int, month: int) -> tuple[int, ...]:
@@ -82,7 +81,7 @@ class Days:
         if month not in self._months:
             return ()
         first = date(year, month, 1).isoweekday() % 7
-        return self._table[_length(year, month) - 28][first]
+        return self._days(_length(year, month), first)
 
     def at_or_after(self, day: date, last_year: int) -> date | None:
         """Return the first matching day from ``day`` on, to the end of ``last_year``."""
@@ -109,9 +108,14 @@ class Days:
         return None
 
     def _days(self, length: int, first: int) -> tuple[int, ...]:
-        by_day = self._by_day(length, first)
-        by_weekday = self._by_weekday(length, first)
-        return tuple(sorted(by_day & by_weekday if self.both else by_day | by_weekday))
+        """Return the days that match in a month of this kind, ascending."""
+        found = self._table.get((length, first))
+        if found is None:
+            by_day = self._by_day(length, first)
+            by_weekday = self._by_weekday(length, first)
+            days = by_day & by_weekday if self.both else by_day | by_weekday
+            found = self._table[length, first] = tuple(sorted(days))
+        return found
 
     def _by_day(self, length: int, first: int) -> set[int]:
         """Return the days that day of month names, in a month of this kind."""

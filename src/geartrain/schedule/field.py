@@ -8,9 +8,10 @@ follows the field's name.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Final
+
+from geartrain.schedule.spreading import number_for
 
 __all__ = ["DAY", "HOUR", "MINUTE", "MONTH", "SECONDS", "WEEKDAY", "Field", "Kind", "read_field"]
 
@@ -174,7 +175,7 @@ def _read_values(kind: Kind, field: Field, part: str, seed: str) -> range:
         low = _number(kind, first) if first else kind.low
         high = _number(kind, last) if last else kind.hashed
         low, high = _ordered(kind, part, low, high)
-        value = low + _hash(seed, high - low + 1)
+        value = low + number_for(seed, high - low + 1)
         return range(value, value + 1)
     raise ValueError(_why_not(kind, part))
 
@@ -200,10 +201,10 @@ def _hashed(kind: Kind, field: Field, match: re.Match[str], seed: str) -> range:
     if first:
         low, high = _ordered(kind, match[0], _number(kind, first), _number(kind, last))
     if not step:
-        value = low + _hash(seed, high - low + 1)
+        value = low + number_for(seed, high - low + 1)
         return range(value, value + 1)
     width = _step(kind, field, step, low, high)
-    return range(low + _hash(seed, min(width, high - low + 1)), high + 1, width)
+    return range(low + number_for(seed, min(width, high - low + 1)), high + 1, width)
 
 
 def _step(kind: Kind, field: Field, text: str | None, low: int, high: int) -> int:
@@ -247,9 +248,3 @@ def _why_not(kind: Kind, part: str) -> str:
         first, *_, last = kind.names
         return f"{part!r} is no value; write {kind.low}-{kind.high} or {first}-{last}"
     return f"{part!r} is no value; write {kind.low}-{kind.high}, *, ranges, steps or a list"
-
-
-def _hash(seed: str, count: int) -> int:
-    """Return a number below ``count`` that is the same everywhere and always."""
-    digest = hashlib.blake2b(seed.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % count
