@@ -107,43 +107,12 @@ def test_a_job_that_is_about_to_end_is_not_taken_over_again(stage: Stage) -> Non
     assert stage(f"{WORKER} grab_job") == [f"{WORKER} <- NO_JOB"]
 
 
-def test_a_function_may_be_dropped_while_a_job_of_it_is_about_to_end(stage: Stage) -> None:
-    stage(f"{WORKER} can_do f", "1 submit_job_bg f unique=u", "1 submit_job_bg f", "stored")
-    stage(f"{WORKER} grab_job", f"{WORKER} work_complete H:t:1 done", f"{WORKER} cant_do f")
-    assert stage("9 drop_function f force") == ["disk <- forget 2", "9 <- OK"]
-    assert stage("forgotten 1", "9 status") == ["9 <- status: nothing"]
-
-
 def test_a_job_that_is_about_to_end_is_no_more_once_its_key_is_free(stage: Stage) -> None:
     stage(f"{WORKER} can_do f", "1 submit_job_bg f unique=u", "stored", f"{WORKER} grab_job")
     stage(f"{WORKER} work_complete H:t:1 done")
     assert stage("9 cancel_job H:t:1", "9 echo_req later") == []
     assert stage("forgotten 1") == ["9 <- UNKNOWN_JOB", "9 <- ECHO_RES later"]
     assert stage("9 cancel_job H:t:1") == ["9 <- UNKNOWN_JOB"]
-
-
-def test_who_was_to_hear_of_a_lost_job_and_has_left_is_not_looked_for(stage: Stage) -> None:
-    stage("1 submit_job_bg f", "1 disconnect")
-    assert stage("lost") == []
-
-
-def test_another_key_than_that_of_a_job_about_to_end_is_asked_for(stage: Stage) -> None:
-    stage(f"{WORKER} can_do f", "1 submit_job_bg f unique=u", "stored", f"{WORKER} grab_job")
-    stage(f"{WORKER} work_complete H:t:1 done")
-    assert stage("2 get_status_unique other") == ["others <- other?"]
-
-
-def test_the_list_of_servers_comes_in_its_turn(stage: Stage) -> None:
-    stage("1 connect")
-    (asked,) = stage.broker.step(stage.now, ReportServers(1))
-    assert isinstance(asked, AskOthers)
-    assert stage("1 echo_req later") == []
-    row = ("anna", "127.0.0.1:4730", 1, True, 2.5, 7)
-    assert isinstance(asked.answer, ServersReport)
-    report, echo = stage.broker.step(stage.now, ServersFound(asked.answer, [row]))
-    assert isinstance(report, ServersReport)
-    assert report.rows == [row]
-    assert isinstance(echo, EchoResult)
 
 
 def test_a_worker_may_ask_to_be_told_of_attempts() -> None:
