@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from geartrain.cli.cluster import cluster, state_of
 from geartrain.client.admin import AdminClient
+from geartrain.errors import StoreUnavailable
 from tests.cluster.conftest import SharedServer
 from tests.cluster.fake import FakeDatabase
 from tests.server.peer import (
@@ -315,6 +317,26 @@ def test_a_submission_that_takes_too_long_is_not_refused_either(start: Start) ->
     client.expect_end()
     # This one was never begun, so it may be refused.
     assert refusal(late)
+
+
+def test_a_submission_that_waits_behind_a_renewal_is_refused_with_it(start: Start) -> None:
+    server = start("a", lease=2.0)
+    renewing, over = threading.Event(), threading.Event()
+
+    def renew() -> None:
+        renewing.set()
+        assert over.wait(10)
+        raise StoreUnavailable("nobody answers")
+
+    server.shared.renew = renew  # type: ignore[method-assign]
+    assert renewing.wait(10)
+    server.shared.faults.gate.clear()
+    client = server.peer()
+    client.send(SUBMIT_JOB_BG, b"f", b"", b"1")
+    eventually(server.cluster.committer.commits.has_news, "it has come in")
+    over.set()
+    # A commit of its own would take as long again, and then nobody knew what became of it.
+    assert b"nobody answers" in refusal(client)
 
 
 # Unique keys.

@@ -1,5 +1,7 @@
 """
 The long form: ``python -m tests.faults --rounds 1000 --server gearmand``.
+
+Prints what clients and workers wrote down, and ends with 1 where a promise is broken.
 """
 
 from __future__ import annotations
@@ -10,11 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults.killing import kill_again_and_again
+from tests.faults.account import Verdict
+from tests.faults.killing import kill_again_and_again, trouble_again_and_again
+from tests.faults.stores import KINDS, Rig, rig
 from tests.faults.torment import DATABASES, torment
-from tests.services.galera import shared_galera
-from tests.services.mariadb import shared_mariadb
-from tests.services.postgresql import shared_postgresql
+
+FAULTS = {
+    "kill": "the server is killed",
+    "kill-both": "the server is killed, and each third time the store with it",
+    "down": "the store is killed, and started again two seconds later",
+    "hang": "the store hangs for two seconds; SQLite's file is locked by another program",
+}
 
 
 def main() -> int:
@@ -24,9 +32,14 @@ def main() -> int:
     parser.add_argument("--server", default="geartrain", help="geartrain or gearmand (geartrain)")
     parser.add_argument(
         "--store",
-        default="",
-        help="URL of geartrain's store, or postgresql, mariadb or galera for one that is started "
-        "(a file of SQLite's)",
+        default="sqlite",
+        help=f"one of {', '.join(KINDS)}, started for this run, or a URL (sqlite)",
+    )
+    parser.add_argument(
+        "--fault",
+        choices=FAULTS,
+        default="kill",
+        help="; ".join(f"{name}: {meaning}" for name, meaning in FAULTS.items()),
     )
     parser.add_argument(
         "--cluster",
@@ -39,20 +52,44 @@ def main() -> int:
     if args.cluster:
         return cluster(args.cluster, args.rounds, args.seed)
     with tempfile.TemporaryDirectory() as folder:
-        verdict = kill_again_and_again(
-            args.server, Path(folder), args.rounds, args.seed, store_url(args.store)
-        )
-    print(f"{args.server}: {verdict}")  # noqa: T201
-    return 1 if verdict.lost or verdict.refused_but_run or verdict.unexplained else 0
+        if args.store not in KINDS:
+            found = kill_again_and_again(
+                args.server, Path(folder), args.rounds, args.seed, args.store
+            )
+            return judge(args.server, found, "")
+        with rig(args.store, Path(folder)) as store:
+            return one(args, Path(folder), store)
 
 
-def store_url(store: str) -> str:
-    """Return the URL of a store; one that is named by its kind is started for this run."""
-    kinds = {"postgresql": shared_postgresql, "mariadb": shared_mariadb, "galera": shared_galera}
-    if store not in kinds:
-        return store
-    server = kinds[store]()
-    return server.url(server.new_database())
+def one(args: argparse.Namespace, folder: Path, store: Rig) -> int:
+    """Give one server and its store one kind of trouble."""
+    named = f"{args.server}, {args.store}, {args.fault}, {args.rounds} rounds"
+    common = (args.server, folder, args.rounds, args.seed, store.url)
+    if args.fault in ("down", "kill-both") and store.lose is None:
+        raise SystemExit(f"{args.store} is no program of its own: it can't be killed")
+    if args.fault in ("kill", "kill-both"):
+
+        def also(number: int) -> None:
+            if args.fault == "kill-both" and number % 3 == 2 and store.lose is not None:
+                store.lose()
+                store.back()
+
+        return judge(named, kill_again_and_again(*common, also), "")
+    begin, end = (store.freeze, store.thaw)
+    if args.fault == "down" and store.lose is not None:
+        begin, end = (store.lose, store.back)
+    verdict, echoes = trouble_again_and_again(*common, begin, end)
+    slowest = sorted(echoes)[len(echoes) * 99 // 100]
+    more = f", slowest answer {verdict.slowest:.2f} s"
+    return judge(
+        named, verdict, f"{more}, echoes p99 {slowest * 1000:.0f} ms, slowest {max(echoes):.2f} s"
+    )
+
+
+def judge(named: str, verdict: Verdict, more: str) -> int:
+    """Print a verdict and return the status to end with."""
+    print(f"{named}: {verdict}{more}", flush=True)  # noqa: T201
+    return int(verdict.is_broken())
 
 
 def cluster(kind: str, rounds: int, seed: int) -> int:
@@ -67,7 +104,7 @@ def cluster(kind: str, rounds: int, seed: int) -> int:
         )
     worst = max(takeovers, default=0.0)
     print(f"{kind}: {verdict}; {len(takeovers)} takeovers, the longest {worst:.1f} s")  # noqa: T201
-    return 1 if verdict.lost or verdict.refused_but_run or verdict.unexplained else 0
+    return int(verdict.is_broken())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Every line is written by a client or worker when it happens, never read from a s
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from collections import Counter, defaultdict
@@ -26,6 +27,8 @@ class Verdict:
         twice: Names that ran more than once, and how often.
         unexplained: Of these, the ones not in flight when a server died.
         kills: How many servers died.
+        recoveries: Seconds from each fault until something was acknowledged again.
+        slowest: Seconds that the slowest answer to a submission took, ERROR included.
 
     """
 
@@ -36,13 +39,33 @@ class Verdict:
     twice: dict[bytes, int]
     unexplained: list[bytes]
     kills: int
+    recoveries: list[float] = field(default_factory=list)
+    slowest: float = 0.0
 
     def __str__(self) -> str:
         return (
-            f"acked {self.acked}, run {self.run}, lost {len(self.lost)}, "
+            f"acked {self.acked}, run {self.run}, lost {len(self.lost)}{self.kinds_lost()}, "
             f"refused but run {len(self.refused_but_run)}, twice {len(self.twice)} "
             f"(not in flight at a kill: {len(self.unexplained)}), kills {self.kills}"
+            f"{self.recovered()}"
         )
+
+    def kinds_lost(self) -> str:
+        """Say which producers' jobs were lost, and how many of each."""
+        kinds = Counter(name.partition(b"-")[0].decode() for name in self.lost)
+        counts = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+        return f" ({counts})" if counts else ""
+
+    def recovered(self) -> str:
+        """Say how long service was away, where that was measured."""
+        if not self.recoveries:
+            return ""
+        median, worst = statistics.median(self.recoveries), max(self.recoveries)
+        return f", recovered in {median:.2f} s (median), {worst:.2f} s at most"
+
+    def is_broken(self) -> bool:
+        """Return whether a promise is broken."""
+        return bool(self.lost or self.refused_but_run or self.unexplained)
 
 
 @dataclass
@@ -58,12 +81,19 @@ class Account:
     refused: set[bytes] = field(default_factory=set)
     runs: dict[bytes, list[float]] = field(default_factory=lambda: defaultdict(list))
     kills: list[float] = field(default_factory=list)
+    recoveries: list[float] = field(default_factory=list)
+    # When the fault was that nothing was acknowledged after; None where all is well.
+    away_since: float | None = None
+    slowest: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ack(self, name: bytes) -> None:
         """Note that the server promised to run the job."""
         with self.lock:
             self.acked.add(name)
+            if self.away_since is not None:
+                self.recoveries.append(time.monotonic() - self.away_since)
+                self.away_since = None
 
     def refuse(self, name: bytes) -> None:
         """Note that the server said it will not run the job."""
@@ -79,6 +109,15 @@ class Account:
         """Note that a server is gone."""
         with self.lock:
             self.kills.append(time.monotonic())
+
+    def back(self, since: float) -> None:
+        """Note that service can go on; the next acknowledgement ends what began then."""
+        with self.lock:
+            self.away_since = since
+
+    def answered(self, seconds: float) -> None:
+        """Note how long the answer to a submission took."""
+        self.slowest = max(self.slowest, seconds)
 
     def missing(self) -> set[bytes]:
         """Return acknowledged jobs that have not run yet."""
@@ -98,6 +137,8 @@ class Account:
                 twice=twice,
                 unexplained=sorted(name for name in twice if not self.explained(name)),
                 kills=len(self.kills),
+                recoveries=list(self.recoveries),
+                slowest=self.slowest,
             )
 
     def explained(self, name: bytes) -> bool:

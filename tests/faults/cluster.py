@@ -342,7 +342,7 @@ def cut_off_one(
 
 def submit_at(running: Load, member: Member) -> None:
     """Have one server acknowledge a job; it has to run as all others."""
-    name = b"after-" + member.name.encode()
+    name = f"after-{member.name}-{time.monotonic()}".encode()
     wire = Wire(member.port)
     wire.send((SUBMIT_JOB_BG, [FUNCTION, b"", name]))
     answer = wire.receive()

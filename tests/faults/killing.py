@@ -1,20 +1,26 @@
 """
-Kills a server again and again while clients submit and workers run.
+Kills a server again and again, or gives its store trouble, while clients submit and workers run.
 """
 
 from __future__ import annotations
 
 import random
+import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.account import Account, Verdict
 from tests.faults.peers import Joiner, Peer, Producer, Worker, wait_for
 from tests.faults.server import Server
+from tests.server.bystander import Bystander
 
 # Seconds for a server to make progress, and for the last jobs to run.
 PROGRESS_TIMEOUT = 20.0
+# Seconds that a store is in trouble; less than a server's lease.
+TROUBLE = 2.0
 
 
 def kill_again_and_again(
@@ -38,39 +44,92 @@ def kill_again_and_again(
         also: Called with the round while no server runs: the moment to kill the store too.
 
     """
-    chance = random.Random(seed)
-    account = Account()
     server = Server(program, folder, store)
+    with crowd(server) as (account, finish):
+        for _ in enough(account, random.Random(seed), rounds):
+            killed = time.monotonic()
+            server.kill()
+            account.kill()
+            also(len(account.kills) - 1)
+            server.start()
+            account.back(killed)
+        return finish()
+
+
+def trouble_again_and_again(
+    program: str,
+    folder: Path,
+    rounds: int,
+    seed: int,
+    store: str,
+    begin: Callable[[], None],
+    end: Callable[[], None],
+) -> tuple[Verdict, list[float]]:
+    """
+    Give the store trouble again and again while the server runs, each time for ``TROUBLE``.
+
+    Args:
+        program: As ``Server`` takes it; so are ``folder`` and ``store``.
+        begin: Begins the trouble.
+        end: Ends it; returns when the store works.
+
+    Returns the verdict, and the seconds that each echo of a bystander took.
+    """
+    server = Server(program, folder, store)
+    with crowd(server) as (account, finish), Bystander(("127.0.0.1", server.port)) as bystander:
+        for _ in enough(account, random.Random(seed), rounds):
+            begin()
+            threading.Event().wait(TROUBLE)
+            end()
+            account.back(time.monotonic())
+        verdict = finish()
+    return verdict, bystander.times
+
+
+def enough(account: Account, chance: random.Random, rounds: int) -> Iterator[int]:
+    """Yield for each round when there was some progress, and once more in the end."""
+    for number in range(rounds):
+        wanted = len(account.acked) + chance.randint(20, 400)
+        assert wait_for(lambda: len(account.acked) >= wanted, PROGRESS_TIMEOUT), "no progress"  # noqa: B023
+        yield number
+    assert wait_for(lambda: account.away_since is None, PROGRESS_TIMEOUT), "no progress"
+
+
+@contextmanager
+def crowd(server: Server) -> Iterator[tuple[Account, Callable[[], Verdict]]]:
+    """
+    Run a server, producers with each kind of key, and workers.
+
+    Yields the account, and what lets all acknowledged jobs run and adds it up.
+    """
+    account = Account()
     server.start()
     port = server.port
-    peers: list[Peer] = [
+    producers: list[Peer] = [
         Producer(lambda: port, account, "distinct", lambda _: uuid.uuid4().hex.encode()),
         Producer(lambda: port, account, "empty", lambda _: b""),
         Producer(lambda: port, account, "workload", lambda _: b"-"),
         Joiner(lambda: port, account, "joined"),
-        Worker(lambda: port, account, "worker-1"),
-        Worker(lambda: port, account, "worker-2"),
     ]
-    producers = peers[:4]
-    for peer in peers:
+    workers = [Worker(lambda: port, account, f"worker-{n}") for n in (1, 2)]
+
+    def finish() -> Verdict:
+        end(producers)
+        wait_for(lambda: not account.missing(), PROGRESS_TIMEOUT)
+        return account.verdict()
+
+    for peer in [*producers, *workers]:
         peer.start()
     try:
-        for number in range(rounds):
-            enough = len(account.acked) + chance.randint(20, 400)
-            assert wait_for(lambda: len(account.acked) >= enough, PROGRESS_TIMEOUT), "no progress"  # noqa: B023
-            server.kill()
-            account.kill()
-            also(number)
-            server.start()
-        for peer in producers:
-            peer.stopped.set()
-        for peer in producers:
-            peer.join(PROGRESS_TIMEOUT)
-        wait_for(lambda: not account.missing(), PROGRESS_TIMEOUT)
+        yield account, finish
     finally:
-        for peer in peers:
-            peer.stopped.set()
-        for peer in peers:
-            peer.join(PROGRESS_TIMEOUT)
+        end([*producers, *workers])
         server.stop()
-    return account.verdict()
+
+
+def end(peers: Sequence[Peer]) -> None:
+    """Tell threads to stop, and wait for them."""
+    for peer in peers:
+        peer.stopped.set()
+    for peer in peers:
+        peer.join(PROGRESS_TIMEOUT)

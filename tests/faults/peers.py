@@ -32,13 +32,15 @@ from tests.faults.account import Account
 FUNCTION = b"faults"
 # How many submissions a producer has under way.
 WINDOW = 20
+# Where a server listens that is not on 127.0.0.1, by its port.
+HOSTS: dict[int, str] = {}
 
 
 class Wire:
     """One blocking connection; raises OSError when it is gone."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.socket = socket.create_connection((HOSTS.get(port, "127.0.0.1"), port), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = PacketReader(RESPONSE)
         self.packets: list[Packet] = []
@@ -111,12 +113,16 @@ class Producer(Peer):
 
     def talk(self, wire: Wire) -> None:
         under_way: list[bytes] = []
+        sent: list[float] = []
         while not self.stopped.is_set() or under_way:
             if not self.stopped.is_set() and len(under_way) < WINDOW:
                 fresh = [next(self.names) for _ in range(WINDOW - len(under_way))]
                 wire.send(*((SUBMIT_JOB_BG, [FUNCTION, self.unique(name), name]) for name in fresh))
                 under_way += fresh
-            self.note(wire.receive(), under_way)
+                sent += [time.monotonic()] * len(fresh)
+            answer = wire.receive()
+            self.account.answered(time.monotonic() - sent.pop(0))
+            self.note(answer, under_way)
 
     def note(self, answer: Packet, under_way: list[bytes]) -> None:
         """Write down what became of the oldest submission."""

@@ -30,6 +30,9 @@ class Server:
     def __init__(self, program: str, folder: Path, store: str = "") -> None:
         self.program = program
         self.folder = folder
+        self.host = "127.0.0.1"
+        # What its command line begins with.
+        self.before: tuple[str, ...] = ()
         self.store = store or f"sqlite:///{folder / 'queue.db'}"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -40,7 +43,7 @@ class Server:
         """Return the command line."""
         if self.program == "geartrain":
             own = Path(sys.executable).with_name("geartrain")
-            address = f"127.0.0.1:{self.port}"
+            address = f"{self.host}:{self.port}"
             return [str(own), "serve", "--listen", address, "--store", self.store]
         found = shutil.which(self.program, path="/usr/sbin:/usr/bin")
         assert found, f"{self.program} is not installed"
@@ -54,12 +57,15 @@ class Server:
         """Start a server and wait until it accepts."""
         with (self.folder / "output").open("ab") as output:
             self.process = subprocess.Popen(
-                self.command(), stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                [*self.before, *self.command()],
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
             )
         deadline = time.monotonic() + START_TIMEOUT
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self.host, self.port), timeout=1).close()
                 return
             except OSError:
                 output_so_far = (self.folder / "output").read_text(errors="replace")

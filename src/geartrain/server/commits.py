@@ -186,6 +186,12 @@ class Commits:
             return None
         return self.began + timeout - now if self.is_under_way else timeout
 
+    def refuse_coming(self) -> list[Job]:
+        """Return submissions that waited behind something else which the store did not do."""
+        jobs = self.coming.adds
+        self.coming.adds = []
+        return jobs
+
     def give_up(self) -> list[Job]:
         """Return all submissions without an answer; they will get none any more."""
         jobs = self.under_way + self.coming.adds

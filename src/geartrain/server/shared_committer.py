@@ -225,6 +225,7 @@ class SharedCommitter(Committer):
             if self.lease.failed < self.lease.sent:
                 logger.warning("the lease could not be renewed: %s", error)
             self.lease.not_renewed(self.clock())
+            self.refuse_coming(error)
             return False
         self.lease.renewed(sent)
         self.listener.renewed()
@@ -240,9 +241,17 @@ class SharedCommitter(Committer):
         except StoreError as error:
             # It is tried again, and returns then what this time took.
             logger.warning("servers that are gone could not be looked for: %s", error)
+            self.refuse_coming(error)
             return
         if adoptions:
             self.listener.adopted(adoptions)
+
+    def refuse_coming(self, error: StoreError) -> None:
+        """Refuse what came in meanwhile: a commit of its own would let it wait as long again."""
+        with self.changed:
+            jobs = self.commits.refuse_coming()
+        if jobs:
+            self.answer(jobs, error, ())
 
     def lose(self, error: LeaseLost) -> None:
         """Another server has taken over: forget what was to be stored."""
