@@ -130,6 +130,46 @@ def explode(text: str) -> None:
 
 
 @app.task
+def fork_and_forget() -> str:
+    """Both processes return, as code does that has forgotten `os._exit`."""
+    copy = os.fork()
+    if copy:
+        os.waitpid(copy, 0)
+    return "copy" if copy == 0 else "original"
+
+
+@app.task
+async def fork_and_forget_late() -> str:
+    await asyncio.sleep(0)
+    return fork_and_forget()
+
+
+@app.task
+def fork_and_exit() -> int:
+    copy = os.fork()
+    if copy == 0:
+        sys.exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+
+
+@app.task
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@app.task
+async def interrupt_late() -> None:
+    await asyncio.sleep(0)
+    raise KeyboardInterrupt
+
+
+@app.task
+async def leave_late() -> None:
+    await asyncio.sleep(0)
+    sys.exit(3)
+
+
+@app.task
 def give_up() -> None:
     raise Fail("not today")
 

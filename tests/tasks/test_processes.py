@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from geartrain import App, Lifetime
+from geartrain.errors import TaskError
 from geartrain.testing import TestServer
 from tests.acceptance.job_server import DEADLINE, eventually
 from tests.tasks import shop
@@ -25,6 +26,36 @@ def test_a_child_that_dies_is_replaced_and_its_job_runs_again(app: App, tmp_path
             marker = tmp_path / str(number)
             assert task.call(str(marker)) == "lived"
             assert shop.process_id.call() != int(marker.read_text())
+
+
+@pytest.mark.parametrize("pool", ["thread", "process", "async", "inline"])
+def test_a_task_that_forks_ends_its_job_once(server: TestServer, app: App, pool: str) -> None:
+    with Program(*worker_arguments(server, pool, "-c", "1")) as program:
+        program.wait_for("ready: 1 at once")
+        for number in range(3):
+            assert shop.fork_and_forget.call() == "original"
+            assert shop.fork_and_forget_late.call() == "original"
+            assert shop.fork_and_exit.call() == 7
+            assert shop.add.call(number) == number + 1
+
+
+@pytest.mark.parametrize("pool", ["thread", "process", "async", "inline"])
+def test_a_task_that_raises_an_interrupt_fails_and_its_worker_goes_on(
+    server: TestServer, app: App, pool: str
+) -> None:
+    with Program(*worker_arguments(server, pool, "-c", "1")) as program:
+        program.wait_for("ready: 1 at once")
+        for task, name in (
+            (shop.interrupt, "KeyboardInterrupt"),
+            (shop.interrupt_late, "KeyboardInterrupt"),
+            (shop.leave_late, "SystemExit"),
+        ):
+            with pytest.raises(TaskError) as raised:
+                task.options(timeout=DEADLINE).call()
+            assert raised.value.type == name
+            assert shop.add.call(1) == 2
+        assert program.stop() == 0
+        assert "ended with exit status" not in program.read_log()
 
 
 def test_children_are_replaced_after_so_many_jobs(app: App) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,16 @@ from geartrain.tasks.current import _CURRENT, CurrentJob
 from geartrain.tasks.failure import ResultTooLarge, failure_ending, timeout_ending
 from geartrain.tasks.limits import soft_limit
 from geartrain.wire.packet import WORK_COMPLETE
-from geartrain.worker.job import MAX_RESULT, Abort, AsyncJob, Ending, Job, fail
+from geartrain.worker.job import (
+    MAX_RESULT,
+    Abort,
+    AsyncJob,
+    Ending,
+    Job,
+    fail,
+    is_ctrl_c,
+    leave_copy,
+)
 
 if TYPE_CHECKING:
     from geartrain.tasks.task import RemoteTask
@@ -38,12 +48,18 @@ class TaskHandler:
         """Run the task, whatever it raises, and return how its job ended."""
         run = Run(self.task, job)
         token = _CURRENT.set(run.current)
+        process = os.getpid()
         try:
             args, kwargs = run.begin()
-            return run.end(self.run(run, args, kwargs))
-        except (Abort, KeyboardInterrupt):
+            result = self.run(run, args, kwargs)
+            leave_copy(process)
+            return run.end(result)
+        except Abort:
             raise
         except BaseException as error:
+            leave_copy(process, error)
+            if is_ctrl_c(error):
+                raise
             return run.fail(error)
         finally:
             _CURRENT.reset(token)
@@ -101,14 +117,19 @@ class AsyncTaskHandler:
     async def run(self, job: AsyncJob) -> Ending:
         run = Run(self.task, job)
         _CURRENT.set(run.current)
+        process = os.getpid()
         try:
             args, kwargs = run.begin()
             result = await run_on_loop(run, args, kwargs, job)
+            leave_copy(process)
             # The next step of a chain is submitted by the blocking client.
             return await asyncio.to_thread(run.end, result) if run.steps else run.end(result)
-        except (KeyboardInterrupt, asyncio.CancelledError):
+        except asyncio.CancelledError:
             raise
         except BaseException as error:
+            leave_copy(process, error)
+            if is_ctrl_c(error):
+                raise
             return run.fail(error)
 
 
@@ -230,13 +251,16 @@ class LoopThread:
         tasks: list[asyncio.Task[Any]] = []
 
         def start() -> None:
-            task = context.run(loop.create_task, coroutine)
+            task = context.run(loop.create_task, guarded(coroutine))
             tasks.append(task)
             task.add_done_callback(lambda _: ended.set())
 
         loop.call_soon_threadsafe(start)
         ended.wait()
-        return tasks[0].result()
+        result, error = tasks[0].result()
+        if error is not None:
+            raise error
+        return result
 
     def started(self) -> asyncio.AbstractEventLoop:
         with self.lock:
@@ -246,6 +270,23 @@ class LoopThread:
                     target=self.loop.run_forever, name="geartrain-loop", daemon=True
                 ).start()
             return self.loop
+
+
+async def guarded(
+    coroutine: Coroutine[Any, Any, Any],
+) -> tuple[Any, SystemExit | KeyboardInterrupt | None]:
+    """Return a coroutine's result, and what it raised that would end the loop for all others."""
+    process = os.getpid()
+    try:
+        result = await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        leave_copy(process, error)
+        return None, error
+    except BaseException as error:
+        leave_copy(process, error)
+        raise
+    leave_copy(process)
+    return result, None
 
 
 LOOP: Final = LoopThread()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import random
 import time
 from collections import deque
@@ -21,7 +22,16 @@ from geartrain.client.dialing import explain
 from geartrain.client.dialing_aio import dial_protocol
 from geartrain.client.keepalive import Keepalive
 from geartrain.worker.abilities import Abilities
-from geartrain.worker.job import AsyncHandler, AsyncJob, Ending, complete, fail, unknown
+from geartrain.worker.job import (
+    AsyncHandler,
+    AsyncJob,
+    Ending,
+    complete,
+    fail,
+    is_ctrl_c,
+    leave_copy,
+    unknown,
+)
 from geartrain.worker.log import (
     log_dropped,
     log_ending,
@@ -387,13 +397,16 @@ class AsyncKeeper:
             assignment.workload,
             assignment.attempt,
         )
+        process = os.getpid()
         try:
             result = handler(job)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
+            leave_copy(process, error)
+            if is_ctrl_c(error):
+                raise
             self.end(assignment, fail(assignment.function, error))
             return
+        leave_copy(process)
         if isinstance(result, bytes) or not inspect.isawaitable(result):
             self.end(assignment, complete(assignment.function, result))
             return
@@ -403,17 +416,20 @@ class AsyncKeeper:
 
     async def await_end(self, assignment: Assignment, result: Awaitable[Any]) -> None:
         """Wait for an ``async def`` handler and end its job."""
+        process = os.getpid()
         try:
             ending = complete(assignment.function, await result)
-        except KeyboardInterrupt:
-            raise
         except asyncio.CancelledError as error:
             if self.ended.is_set():
                 # The worker leaves; the server gives the job to another.
                 raise
             ending = fail(assignment.function, error)
         except BaseException as error:
+            leave_copy(process, error)
+            if is_ctrl_c(error):
+                raise
             ending = fail(assignment.function, error)
+        leave_copy(process)
         self.end(assignment, ending)
 
     def task_done(self, task: asyncio.Task[None]) -> None:

@@ -7,7 +7,11 @@ data and warnings go to an `Outlet`, the end of the job is returned.
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
+import signal
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -202,13 +206,56 @@ def fail(function: bytes, error: BaseException) -> Ending:
 
 def run(handler: Handler, job: Job) -> Ending:
     """Run a handler to its end. Whatever it raises ends the job, not the worker."""
+    process = os.getpid()
     try:
         result = handler(job)
-    except (Abort, KeyboardInterrupt):
+    except Abort:
         raise
     except BaseException as error:
+        leave_copy(process, error)
+        if is_ctrl_c(error):
+            raise
         return fail(job.function, error)
+    leave_copy(process)
     return complete(job.function, result)
+
+
+def leave_copy(process: int, error: BaseException | None = None) -> None:
+    """
+    End this process if it is a copy that a handler has forked and forgotten to end.
+
+    The job is the original's, and so is the pipe or socket, which both of them have: what a
+    copy says there would be taken for the end of another job.
+
+    Args:
+        process: Number of the process that was given the job.
+        error: What the handler raised; `SystemExit` says how the copy wants to end.
+
+    """
+    if os.getpid() == process:
+        return
+    if not isinstance(error, SystemExit):
+        if error is not None:
+            logger.error("a process forked by a handler raised:\n%s", _traceback(error))
+        os._exit(0 if error is None else 1)
+    code = error.code
+    os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """
+    Return whether an exception is somebody's Ctrl-C, which ends the program.
+
+    Elsewhere than in the main thread, and where a worker answers SIGINT itself, only a handler
+    can have raised it, and it ends the job like any other.
+    """
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    answer = signal.getsignal(signal.SIGINT)
+    # `asyncio.run` has a handler that raises too, which is a partial.
+    return answer is signal.default_int_handler or isinstance(answer, functools.partial)
 
 
 def unknown(function: bytes) -> Ending:
@@ -249,6 +296,8 @@ __all__ = [
     "Result",
     "complete",
     "fail",
+    "is_ctrl_c",
+    "leave_copy",
     "printable",
     "run",
     "to_bytes",

@@ -24,6 +24,7 @@ from geartrain.integrations.django.project import policy_of
 from geartrain.tasks.app import App
 from geartrain.tasks.limits import TimeLimits, seconds_of
 from geartrain.tasks.task import Options, Task
+from geartrain.worker.job import is_ctrl_c, leave_copy
 
 logger = logging.getLogger("geartrain.django")
 
@@ -79,11 +80,15 @@ def run_task(task: Any, id: str, args: list[Any], kwargs: dict[str, Any]) -> Any
     row.begin(worker_id())
     backend = type(task.get_backend())
     task_started.send(backend, task_result=row.result(task))
+    process = os.getpid()
     try:
-        row.end(call(task, row, args, kwargs))
-    except KeyboardInterrupt:
-        raise
+        value = call(task, row, args, kwargs)
+        leave_copy(process)
+        row.end(value)
     except BaseException as error:
+        leave_copy(process, error)
+        if is_ctrl_c(error):
+            raise
         row.fail(error)
         task_finished.send(backend, task_result=row.result(task))
         raise
