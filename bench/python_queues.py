@@ -82,14 +82,21 @@ QUEUES = {
     ),
 }
 
-# Ours, by what comes after the store in a contestant: 32 jobs at a time, and the default of 1.
-WORKERS = {"": "inline", "default worker": "default"}
+# Ours, by what comes after the store in a contestant: 32 jobs at a time, the default of 1, and
+# tasks of an app, 32 at a time on an event loop.
+WORKERS = {
+    "": ("geartrain_tasks", "inline"),
+    "default worker": ("geartrain_tasks", "default"),
+    "App tasks": ("geartrain_app_tasks",),
+}
 OUR_TASKS = {"one_by_one": 20_000, "many": 100_000}
 
 OURS = Contestant("ours", "memory")
 OURS_DURABLE = Contestant("ours", "sqlite")
 OURS_DEFAULT = Contestant("ours", "memory, default worker")
 OURS_DURABLE_DEFAULT = Contestant("ours", "sqlite, default worker")
+OURS_TASKS = Contestant("ours", "memory, App tasks")
+OURS_DURABLE_TASKS = Contestant("ours", "sqlite, App tasks")
 PEERS = tuple(Contestant(name, "redis") for name in QUEUES)
 
 PYTHON_QUEUES = Class(
@@ -101,15 +108,21 @@ PYTHON_QUEUES = Class(
         Line("executed", times=15, ours=OURS_DURABLE, against=PEERS),
         Line("executed", ours=OURS_DEFAULT, against=PEERS),
         Line("executed", ours=OURS_DURABLE_DEFAULT, against=PEERS),
+        Line("executed", ours=OURS_TASKS, against=PEERS),
+        Line("executed", ours=OURS_DURABLE_TASKS, against=PEERS),
         Line("one_by_one", times=2, ours=OURS, against=PEERS),
         Line("one_by_one", ours=OURS_DURABLE, against=PEERS),
         Line("many", times=5, ours=OURS, against=PEERS, peer_metric="enqueued"),
         Line("many", ours=OURS_DURABLE, against=PEERS, peer_metric="enqueued"),
     ),
-    (OURS, OURS_DURABLE, OURS_DEFAULT, OURS_DURABLE_DEFAULT, *PEERS),
+    (
+        *(OURS, OURS_DURABLE, OURS_DEFAULT, OURS_DURABLE_DEFAULT),
+        *(OURS_TASKS, OURS_DURABLE_TASKS, *PEERS),
+    ),
     note="The peer is the fastest of the five at each line, with the fastest settings of one "
     "worker process that were tried. Ours holds 32 jobs at a time, inline; "
-    '"default worker" is Worker() as it comes: one job at a time, in a thread. Rates of execution '
+    '"default worker" is Worker() as it comes: one job at a time, in a thread; "App tasks" are '
+    "typed tasks with JSON arguments, 32 at a time on an event loop. Rates of execution "
     "are from the first task to the last, so that no start of a process counts. Enqueued together: "
     "our submit_many, beside their fastest way to enqueue. Their Redis keeps nothing on disk, as "
     "our memory mode; in our durable mode every job is on disk before it is acknowledged.",
@@ -170,10 +183,10 @@ def measure_queue(contestant: Contestant, folder: Path, quick: bool) -> tuple[Fi
 def measure_ours(contestant: Contestant, folder: Path, quick: bool) -> tuple[Figures, list[str]]:
     store, _, kind = contestant.store.partition(", ")
     python = str(Path(program_path("geartrain")).parent / "python")
-    ways = ("many",) if kind else ("one_by_one", "many")
+    ways = ("many",) if kind == "default worker" else ("one_by_one", "many")
     figures: Figures = {}
-    module = "geartrain_tasks"
-    worker = ["-m", f"{MODULE}{module}", WORKERS[kind]]
+    module, *how = WORKERS[kind]
+    worker = ["-m", f"{MODULE}{module}", *how]
     with Server(Setup("geartrain", store), folder) as server:
         trial = Trial(python, module, f"127.0.0.1:{server.port}", folder)
         for way in ways:
