@@ -16,6 +16,7 @@ from tests.faults.account import Verdict
 from tests.faults.killing import kill_again_and_again, trouble_again_and_again
 from tests.faults.stores import KINDS, Rig, rig
 from tests.faults.torment import DATABASES, torment
+from tests.services.availability import SERVICES
 
 FAULTS = {
     "kill": "the server is killed",
@@ -57,6 +58,9 @@ def main() -> int:
                 args.server, Path(folder), args.rounds, args.seed, args.store
             )
             return judge(args.server, found, "")
+        if args.store != "sqlite" and not SERVICES[args.store].present():
+            print(f"{args.store}: not run for want of {SERVICES[args.store].packages}")  # noqa: T201
+            return 0
         with rig(args.store, Path(folder)) as store:
             return one(args, Path(folder), store)
 
