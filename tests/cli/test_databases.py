@@ -149,3 +149,17 @@ def test_two_names_of_a_store_are_refused(tmp_path: Path) -> None:
     done = geartrain("db", "migrate", "--config", "x", "--store", "y")
     assert done.returncode == 2
     assert "say one of them" in done.stderr
+
+
+def test_a_mistyped_source_is_no_empty_queue(tmp_path: Path) -> None:
+    missing = f"sqlite:///{tmp_path}/quueue.db"
+    target = f"sqlite:///{tmp_path}/other.db"
+    for command in (
+        ("backup", f"{tmp_path}/backup", "--store", missing),
+        ("move", "--from", missing, "--to", target),
+        ("move", "--from", missing, "--to", target, "--dry-run"),
+    ):
+        done = geartrain("db", *command)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "quueue.db: check the name of the file" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from geartrain import App
+from geartrain import AdminClient, App
 from geartrain.testing import TestServer, drain
 from tests.acceptance.job_server import DEADLINE
 from tests.tasks import shop
@@ -76,6 +77,29 @@ def test_submit_says_what_can_not_be(server: TestServer) -> None:
     done = run("submit", "nobody-does-it", "-w", "--timeout", "0.1", "-s", server.address)
     assert done.returncode == 1
     assert b"gave no result within 0.1 s" in done.stderr
+
+
+def test_submit_without_a_server_says_so_and_ends_with_3(tmp_path: Path) -> None:
+    nowhere = f"unix:{tmp_path}/nobody"
+    for more in ((), ("--wait",)):
+        done = run("submit", "add", "[1]", "-s", nowhere, *more)
+        assert (done.returncode, done.stdout) == (3, b"")
+        assert b"no job server could be reached" in done.stderr
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        done = run("submit", "add", "[1]", "-s", address, "--timeout", "0.3")
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert done.stderr == b"geartrain: no job server accepted the job within 0.3 s; does one run?\n"
+
+
+def test_submit_that_is_refused_ends_with_5() -> None:
+    with TestServer() as server:
+        with AdminClient(server.address) as admin:
+            admin.maxqueue("add", 1)
+        assert run("submit", "add", "[1]", "-s", server.address).returncode == 0
+        done = run("submit", "add", "[2]", "-s", server.address)
+        assert (done.returncode, done.stdout) == (5, b"")
+        assert b"QUEUE_ERROR" in done.stderr
 
 
 def test_dev_runs_a_server_and_a_worker_that_reloads(tmp_path: Path) -> None:

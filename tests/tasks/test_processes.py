@@ -193,6 +193,7 @@ def test_a_worker_program_starts_anew_when_files_change(
     ("arguments", "message"),
     [
         (["tests.tasks.nowhere"], "there is no module 'tests.tasks.nowhere' here"),
+        ([""], "'' names no module; write module:app"),
         (["tests/tasks/shop.py"], "write its module, tests.tasks.shop:app"),
         (["tests.tasks.shop:Order"], "is no App"),
         (["tests.tasks.shop", "--pool", "fork"], "it is one of thread, process, async, inline"),

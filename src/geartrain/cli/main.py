@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 
 from geartrain import __version__
-from geartrain.cli import cron, ctl, databases, importing, job, up
+from geartrain.cli import cron, ctl, databases, exit_code, importing, job, up
 from geartrain.cli.cluster import cluster
 from geartrain.cli.dev import dev
 from geartrain.cli.submit import submit
 from geartrain.cli.worker import worker
-from geartrain.errors import GeartrainError
+from geartrain.errors import ConnectionFailed, ConnectionLost, GeartrainError, ServerError
 
 app = typer.Typer(
     name="geartrain",
@@ -33,9 +33,6 @@ app.command()(worker)
 app.command()(submit)
 app.command()(dev)
 app.command()(cluster)
-
-# Exit codes, as in docs/reference/cli.md.
-_USAGE = 2
 
 
 def is_compiled() -> bool:
@@ -137,9 +134,16 @@ app.add_typer(cron.app, name="cron")
 
 
 def main() -> None:
-    """Run the command; an error of this package is one line and exit code 2."""
+    """Run the command; an error of this package is one line, and an exit code of its kind."""
     try:
         app()
     except GeartrainError as error:
         print(f"geartrain: {error}", file=sys.stderr)
-        sys.exit(_USAGE)
+        sys.exit(code_of(error))
+
+
+def code_of(error: GeartrainError) -> int:
+    """Return the exit code for what a command could not handle itself."""
+    if isinstance(error, ConnectionFailed | ConnectionLost):
+        return exit_code.UNREACHABLE
+    return exit_code.REFUSED if isinstance(error, ServerError) else exit_code.USAGE

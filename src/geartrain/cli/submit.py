@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geartrain.errors import GeartrainError, JobError, UsageError
+from geartrain.cli import exit_code
+from geartrain.errors import GeartrainError, JobError, JobTimeout, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geartrain.client.reports import JobEvent, Progress
     from geartrain.client.sync_job import Job
-
-_FAILED = 1
 
 
 def submit(
@@ -54,13 +53,17 @@ def submit(
     options: dict[str, Any] = {"unique": unique, "priority": priority}
     workload = sys.stdin.buffer.read() if data == "-" else data.encode()
     with Client(servers) as client:
-        if not waits:
-            ticket = client.submit(
-                function, workload, background=True, delay=delay, timeout=timeout, **options
-            )
-            print(ticket.handle.decode("utf-8", "backslashreplace"))
-            return
-        job = client.submit(function, workload, timeout=timeout, **options)
+        try:
+            if not waits:
+                ticket = client.submit(
+                    function, workload, background=True, delay=delay, timeout=timeout, **options
+                )
+                print(ticket.handle.decode("utf-8", "backslashreplace"))
+                return
+            job = client.submit(function, workload, timeout=timeout, **options)
+        except JobTimeout as error:
+            say(f"no job server accepted the job within {error.seconds:g} s; does one run?")
+            sys.exit(exit_code.UNREACHABLE)
         sys.exit(follow(job, timeout, progress))
 
 
@@ -82,10 +85,10 @@ def follow(job: Job, timeout: float | None, shows_progress: bool) -> int:
             if show is not None:
                 show(event.progress, event.kind)
             if event.kind in ("failed", "raised"):
-                return _FAILED
+                return exit_code.FAILED
     except JobError as error:
         say(str(error))
-        return _FAILED
+        return exit_code.FAILED
     finally:
         if show is not None:
             show(None, "")

@@ -66,6 +66,7 @@ def move(source: QueueStore, target: QueueStore) -> Carried:
     where a server uses one of them, the target is not empty, or another move of one of
     them is not finished.
     """
+    check_there(source)
     if source.name == target.name:
         raise UsageError(f"{source.name} is both ends of the move: name two stores")
     with alone(source), alone(target):
@@ -88,10 +89,21 @@ def move(source: QueueStore, target: QueueStore) -> Carried:
         return carried
 
 
+def check_there(source: QueueStore) -> None:
+    """
+    Refuse a source that is a file and does not exist.
+
+    Opening it would create it, and a mistyped name would look like a queue without jobs.
+    """
+    if isinstance(source, SqliteStore) and not os.path.exists(source.path):
+        raise UsageError(f"there is no queue in {source.path}: check the name of the file")
+
+
 def back_up(source: QueueStore, path: str) -> Carried:
     """Write everything into a new file of SQLite's, which appears when it is whole."""
     if os.path.exists(path):
         raise UsageError(f"{path} exists: choose another file for the backup")
+    check_there(source)
     partial = f"{path}.partial"
     remove_files(partial)
     target = SqliteStore(partial, handle_prefix=b"H:backup")
@@ -132,6 +144,7 @@ def restore(path: str, target: QueueStore) -> Carried:
 
 def count(source: QueueStore) -> Carried:
     """Count what there is to be carried, and change nothing of it; the store is not open."""
+    check_there(source)
     with alone(source):
         return count_open(source)
 

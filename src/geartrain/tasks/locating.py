@@ -26,6 +26,8 @@ def find_app(place: str) -> App:
 
     """
     name, _, attribute = place.partition(":")
+    if not name:
+        raise UsageError(f"{place!r} names no module; write module:app")
     if name.endswith(".py") or "/" in name:
         suggestion = name.removesuffix(".py").strip("./").replace("/", ".")
         raise UsageError(f"{place!r} is a file; write its module, {suggestion}:app")
