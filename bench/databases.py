@@ -1,13 +1,15 @@
 """
 What durable submission costs on each store that is a program of its own.
 
-Starts PostgreSQL, MariaDB and, with ``--galera``, a cluster of three nodes, their files on this
-disk, and a server of ours over each; prints a line for each and each way of submitting::
+Starts PostgreSQL, MariaDB, Redis that syncs each write and, with ``--galera``, a cluster of three
+nodes, their files on this disk, and a server of ours over each; prints a line for each and each
+way of submitting::
 
     python -m bench.databases [--jobs N] [--galera]
 
 Round trips are between the server and the database. PostgreSQL answers all statements of a
-transaction together, and the COMMIT; MariaDB answers each statement, and counts them itself.
+transaction together, and the COMMIT; MariaDB answers each statement, and counts them itself;
+Redis counts what it reads.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import redis
+
 from tests.services.galera import Galera
 from tests.services.instance import Instance
+from tests.services.key_value import RedisServer
 from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
 
@@ -45,6 +50,12 @@ def questions(server: Mariadb) -> float:
         cursor.execute("SHOW GLOBAL STATUS LIKE 'Questions'")
         ((_, count),) = cursor.fetchall()
     return float(count)
+
+
+def reads(server: RedisServer) -> float:
+    """Return how often a Redis has read from a connection."""
+    with redis.Redis(port=server.port) as connection:
+        return float(connection.info("stats")["total_reads_processed"])
 
 
 def measure(name: str, url: str, trips: Callable[[], float], jobs: int, program: Path) -> None:
@@ -80,6 +91,7 @@ def main() -> None:
         program = compile_load(Path(folder))
         postgresql = Postgresql()
         mariadb = Mariadb()
+        key_value = RedisServer(Path(folder))
         cluster = Galera() if options.galera else None
         try:
             postgresql.create()
@@ -96,6 +108,8 @@ def main() -> None:
             mariadb.start()
             url = mariadb.url(mariadb.new_database())
             measure("MariaDB", url, lambda: questions(mariadb), options.jobs, program)
+            key_value.start()
+            measure("Redis", key_value.url(), lambda: reads(key_value), options.jobs, program)
             if cluster is not None:
                 cluster.create()
                 cluster.start()
@@ -103,6 +117,7 @@ def main() -> None:
                 node = cluster.nodes[0]
                 measure("Galera", url, lambda: questions(node), options.jobs, program)
         finally:
+            key_value.kill()
             for server in (postgresql, mariadb, cluster):
                 if server is not None:
                     server.remove()
