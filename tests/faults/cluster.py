@@ -225,6 +225,13 @@ class Load:
         waiting = [len(self.ledger.waiting_at(member.port)) for member in self.members]
         return waiting.index(max(waiting))
 
+    def run_until_laden(self, number: int) -> None:
+        """Go on until a server has something to lose; on a busy machine workers may be faster."""
+        port = self.members[number].port
+        self.run_until(
+            lambda: len(self.ledger.waiting_at(port)) >= BURST // 2, "it has something to lose"
+        )
+
     def run_for(self, acks: int) -> None:
         """Go on until so many more submissions are acknowledged."""
         enough = len(self.ledger.acked) + acks

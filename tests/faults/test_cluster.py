@@ -32,6 +32,7 @@ def running(tmp_path: Path, url: str) -> Iterator[Load]:
 
 
 def test_what_a_killed_server_had_runs_elsewhere_within_seconds(running: Load) -> None:
+    running.run_until_laden(0)
     seconds = kill_one(running)
     running.run_for(200)
     verdict = running.finish()
@@ -42,6 +43,7 @@ def test_what_a_killed_server_had_runs_elsewhere_within_seconds(running: Load) -
 
 
 def test_a_server_that_slept_past_its_lease_is_fenced(running: Load) -> None:
+    running.run_until_laden(0)
     assert pause_one(running, 0, 1.0) == []
     running.run_for(200)
     verdict = running.finish()
