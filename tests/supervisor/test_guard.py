@@ -35,15 +35,15 @@ def leader() -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         ["sh", "-c", GROUP], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    assert process.stdout is not None
-    assert sorted(process.stdout.readline() for _ in range(2)) == [
-        "leader listens\n",
-        "other listens\n",
-    ]
-    yield process
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    try:
+        assert process.stdout is not None
+        said = sorted(process.stdout.readline() for _ in range(2))
+        assert said == ["leader listens\n", "other listens\n"]
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def let_go(guard: subprocess.Popen[bytes], *charges: Charge, more: bytes = b"") -> None:
