@@ -8,6 +8,7 @@ over. Nothing is decided here: when is ``lease``'s business, what is ``broker.sh
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from geartrain.broker.shared_commands import (
     TrustLease,
     Uncertain,
 )
+from geartrain.errors import StoreError
 from geartrain.server.lease import Lease
 from geartrain.server.shared_committer import SharedCommitter, boot_clock
 from geartrain.server.status import StatusDesk
@@ -98,7 +100,21 @@ class Cluster:
         # Whatever is stepped is stepped at a time, and that is asked for first.
         self.clock = self.server.clock
         self.server.clock = self.now
+        self.renew_first()
         return self.committer
+
+    def renew_first(self) -> None:
+        """
+        Renew the lease before anybody is served.
+
+        Waiting for an earlier server's lease to end, and reading many jobs, may have taken longer
+        than this one's lasts; workers would be told that there is nothing to do.
+        """
+        sent = self.boot()
+        # What is wrong with the store the writer thread meets next, and deals with.
+        with contextlib.suppress(StoreError):
+            self.store.renew()
+            self.lease.renewed(sent)
 
     # The lease.
 
