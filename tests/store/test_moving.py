@@ -262,6 +262,8 @@ def test_a_store_in_use_is_not_moved(
 ) -> None:
     # Less than a lease, which nobody renews here where it is a row.
     monkeypatch.setattr(moving, "PATIENCE", 0.3)
+    with closing(file.store()) as queue:
+        queue.open()
     server = full.store() if not full.shared else full.store(server="other", address="b:2")
     with closing(server):
         server.open()
