@@ -417,7 +417,7 @@ class StoreDamaged(StoreError):
 
 
 class LeaseLost(StoreError):
-    """Another server has taken this one's jobs over. It holds none of them any more."""
+    """Another server or scheduler has taken this one's work over. It holds none of it any more."""
 
 
 class UsageError(GeartrainError):

@@ -1,0 +1,1 @@
+"""Who is told of what goes wrong, when, and how often."""
