@@ -29,6 +29,7 @@ __all__ = [
     "Audit",
     "Fire",
     "Instance",
+    "Message",
     "Owner",
     "Plan",
     "Schedule",
@@ -229,33 +230,65 @@ class Alert:
     """
     A condition that somebody should know of, and what was said of it so far.
 
-    ``(rule, subject)`` is unique.
+    ``(rule, subject)`` is unique. As an event, which is merged into what is known, it has the first
+    six attributes and ``last``, when it happened; ``count`` is how often.
 
     Attributes:
         rule: Such as ``missed``; ``subject`` is what it is about, such as the entry's name.
+        group: What is said together.
+        message: The newest event, for people.
         firing: False after it has recovered.
         since: When this bout began; ``last`` is its newest event, ``count`` how many it had.
-        sent: How many messages of this bout went out; ``sent_at`` is the last one's time.
-        due: When the next message is to go out; 0 for none.
-        changes: Times of the last changes between firing and recovered, for damping.
-        owner, epoch: Who is sending it now.
+        said: How many events of this bout were said; ``said_at`` is when the last message was made.
+        messages: How many messages of this bout were made.
+        due: When the next message is to be made; 0 for none.
+        changes: When it last began to fire or recovered, newest last, for damping.
+        acknowledged_by: Who has seen it: nothing more is said of this bout but that it recovered.
 
     """
 
     rule: str
     subject: str
-    id: int = 0
     group: str = ""
     message: str = ""
     firing: bool = True
+    count: int = 1
+    id: int = 0
     since: float = 0.0
     last: float = 0.0
-    count: int = 0
-    sent: int = 0
-    sent_at: float = 0.0
+    said: int = 0
+    said_at: float = 0.0
+    messages: int = 0
     due: float = 0.0
     changes: tuple[float, ...] = ()
     acknowledged_by: str = ""
+
+
+@dataclass(slots=True)
+class Message:
+    """
+    What is to be said over one channel. It is kept until the channel has taken it.
+
+    Attributes:
+        channel: Its name in the configuration.
+        title: One line.
+        body: Text, or JSON for programs, as the channel's kind wants it.
+        due: When it is to be sent, or sent again.
+        attempts: How often that failed; ``error`` is how.
+        sent: When the channel took it; -1 when it was given up.
+        owner, epoch: Who is sending it now; see ``Owner``.
+
+    """
+
+    channel: str
+    title: str
+    body: str
+    id: int = 0
+    created: float = 0.0
+    due: float = 0.0
+    attempts: int = 0
+    error: str = ""
+    sent: float = 0.0
     owner: str = ""
     epoch: int = 0
 

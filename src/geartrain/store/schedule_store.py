@@ -21,15 +21,20 @@ from geartrain.store.schedule_rows import (
     Audit,
     Fire,
     Instance,
+    Message,
     Owner,
     Plan,
     Schedule,
 )
 
-__all__ = ["Planner", "ScheduleStore"]
+__all__ = ["Merger", "Planner", "ScheduleStore", "Speaker"]
 
 # Decides about one due entry: the entry, the time, its fires that have not ended, the agents alive.
 Planner = Callable[[Schedule, float, Sequence[Fire], Sequence[Agent]], Plan]
+# Puts what is known of a condition (None: nothing) and an event together; None: nothing to write.
+Merger = Callable[[Alert | None, Alert], Alert | None]
+# Makes messages of alerts that are due at a time.
+Speaker = Callable[[Sequence[Alert], float], tuple[Sequence[Alert], Sequence[Message]]]
 
 
 class ScheduleStore(Protocol):
@@ -145,13 +150,15 @@ class ScheduleStore(Protocol):
         """Insert fires that a person or an agent asked for; return those that are new."""
         ...
 
-    def mark(self, me: Owner, fires: Sequence[Fire], alerts: Sequence[Alert] = ()) -> Sequence[int]:
+    def mark(
+        self, me: Owner, fires: Sequence[Fire], alerts: Sequence[Alert], merge: Merger
+    ) -> Sequence[int]:
         """
         Write what became of fires, and what there is to say of it, in one transaction.
 
         Only rows that ``me`` owns and that are in no final state change; their ids are returned.
         A row that is ``pending`` again with a later ``due`` has no owner from then on. A final
-        state is counted in the entry's ``failures``. Alerts are merged by (rule, subject).
+        state is counted in the entry's ``failures``. Alerts are merged as ``report`` does.
         Raises LeaseLost when ``me`` is fenced.
         """
         ...
@@ -225,20 +232,38 @@ class ScheduleStore(Protocol):
 
     # Alerts.
 
-    def report(self, alerts: Sequence[Alert]) -> None:
-        """Merge conditions into what is known, by (rule, subject); see ``mark``."""
+    def report(self, alerts: Sequence[Alert], merge: Merger) -> None:
+        """Merge events into what is known, by (rule, subject), in one transaction."""
         ...
 
     def alerts(self, firing: bool = False) -> Sequence[Alert]:
-        """Return what is known, newest first; only what fires now if asked."""
+        """Return what is known, newest event first; only what fires now if asked."""
         ...
 
-    def claim_alerts(self, me: Owner, limit: int) -> Sequence[Alert]:
-        """Own alerts that are due to be said (``0 < due <= now``), and that nobody is saying."""
+    def say(self, me: Owner, limit: int, speaker: Speaker) -> int:
+        """
+        Make the messages of alerts that are due (``0 < due <= now``), in one transaction.
+
+        ``speaker`` is given them, skipping what another instance has locked, and the time; it
+        returns them as they are from then on, and the messages, which are inserted. Returns how
+        many messages that were. Raises LeaseLost when ``me`` is fenced.
+        """
         ...
 
-    def said(self, me: Owner, alerts: Sequence[Alert]) -> None:
-        """Write what was said (``sent``, ``sent_at``, ``due``, ``changes``), and free them."""
+    def take_messages(self, me: Owner, limit: int) -> Sequence[Message]:
+        """Own messages that are due, not sent, and owned by nobody alive; return them."""
+        ...
+
+    def sent(self, me: Owner, messages: Sequence[Message]) -> None:
+        """Write what became of messages that ``me`` owns, and own them no more."""
+        ...
+
+    def messages(self, before: int = 0, limit: int = 100) -> Sequence[Message]:
+        """Return messages, newest first."""
+        ...
+
+    def trim_messages(self, before: float) -> int:
+        """Forget messages sent or given up before a time; return how many."""
         ...
 
     # The book of changes.
