@@ -92,6 +92,8 @@ class Schedule:
         revision: Rises with every write by a person, so that two editors notice each other.
         next_fire: The next nominal moment by the clock; 0 where there is none.
         last_nominal: The last nominal moment that was dealt with; 0 before the first.
+        since: From when on its moments count, that is when it was made, enabled, resumed or last
+            changed in what it fires; written together with ``next_fire`` and never by a claim.
         runs: How many fires were claimed, for ``max_runs``.
         failures: How many fires in a row ended badly.
         paused_by, paused_why, paused_until: While it is paused; ``paused_at`` is 0 when it is not.
@@ -112,6 +114,7 @@ class Schedule:
     enabled: bool = True
     next_fire: int = 0
     last_nominal: int = 0
+    since: int = 0
     runs: int = 0
     failures: int = 0
     paused_at: float = 0.0

@@ -98,8 +98,8 @@ class ScheduleStore(Protocol):
         Write an entry that was read before, whole, and return it with its new revision.
 
         Raises UsageError when it is gone, or its revision is not ``schedule.revision`` any more.
-        A claim that came between (next_fire, last_nominal, runs, failures) is not undone: these are
-        written only if the definition's generation rises.
+        A claim that came between (next_fire, last_nominal, since, runs, failures) is not undone:
+        these are written only if ``schedule.generation`` is larger than what is stored.
         """
         ...
 
@@ -123,8 +123,9 @@ class ScheduleStore(Protocol):
 
         Those enabled, not paused, with ``0 < next_fire <= now``, earliest first, at most ``limit``,
         skipping what another instance has locked. A ``paused_until`` that has passed ends the
-        pause. For each, ``plan`` is asked; its fires are inserted, owned by ``me`` where they are
-        pending, its entry's new values written. A fire whose key is there already is neither
+        pause; ``plan`` still sees it, and it is taken away with what it answers. For each, ``plan``
+        is asked; its fires are inserted, owned by ``me`` where they are pending and due, its
+        entry's new values written. Only what ``me`` owns is returned. A fire whose key is there already is neither
         changed nor returned. Nothing is written when ``me`` is fenced: LeaseLost is raised.
         """
         ...
