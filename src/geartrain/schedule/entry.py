@@ -4,24 +4,40 @@ An entry: what fires when, where it runs, and what becomes of it when things go 
 This is the definition as a person gave it, in a table of a file, on a command line or in a
 crontab; ``store.schedule_rows.Schedule`` is the same entry as it stands, with where it has got to.
 Its keys are the same everywhere: TOML, JSON, and with dashes the command line's options.
+
+``read_entry`` reads a table, ``to_table`` writes one; ``checking`` says what is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any, Final
+
+from geartrain.configuration import check_names
+from geartrain.errors import UsageError
+from geartrain.schedule.checking import check
+from geartrain.schedule.cron import Cron
+from geartrain.schedule.entry_values import AFTER, read_value, written_value
 
 __all__ = [
     "AFTER",
     "CATCH_UP",
+    "KEYS",
     "OVERLAPS",
     "PRIORITIES",
     "RULES",
     "Entry",
+    "cron_of",
+    "for_agents",
+    "from_definition",
+    "kind_of",
+    "read_entry",
+    "to_definition",
+    "to_table",
 ]
-
-# The kind of an entry that fires when others have ended; see ``cron`` for the other kinds.
-AFTER: Final = "after"
 
 CATCH_UP: Final = ("none", "last", "first", "all")
 OVERLAPS: Final = ("allow", "skip", "queue_one", "queue_all", "cancel_old", "kill_old")
@@ -150,3 +166,101 @@ class Entry:
     description: str = ""
     owner: str = ""
     source: str = ""
+
+
+_KINDS: Final = {field.name: str(field.type) for field in fields(Entry) if field.name != "name"}
+# What a table may say: the attributes, and the name that crontab's readers expect.
+KEYS: Final = (*_KINDS, "cron")
+
+
+def read_entry(name: str, table: Mapping[str, Any]) -> Entry:
+    """
+    Read an entry from a table of TOML or JSON, and check it.
+
+    A zone before the expression (``CRON_TZ=``) becomes its ``timezone``.
+
+    Args:
+        name: The entry's name.
+        table: Its keys; ``cron`` is another name of ``when``.
+
+    Raises:
+        UsageError: A key is unknown, a value is wrong, or they do not go together.
+        CronError: The expression can't be read, or would never fire.
+
+    """
+    where = f"entry {name}"
+    check_names(where, "key of an entry", table, KEYS)
+    values = dict(table)
+    if "cron" in values:
+        if "when" in values:
+            raise UsageError(f"{where}: it has both cron and when; keep one of them")
+        values["when"] = values.pop("cron")
+    entry = _built(name, values)
+    check(entry)
+    if entry.after:
+        # Read for its zone, since windows are in it.
+        Cron.parse("@manually", tz=entry.timezone)
+        return entry
+    # Given by the table or not makes a difference: two zones are one too many.
+    cron = _parsed(entry, entry.timezone if "timezone" in values else None)
+    return replace(entry, when=cron.text, timezone=cron.tz)
+
+
+def to_table(entry: Entry) -> dict[str, Any]:
+    """Return an entry as a table, without its name and without what is as the defaults are."""
+    return {
+        key: written_value(key, getattr(entry, key))
+        for key in _KINDS
+        if getattr(entry, key) != getattr(_DEFAULTS, key)
+    }
+
+
+def to_definition(entry: Entry) -> str:
+    """Return an entry as the JSON that the store keeps."""
+    return json.dumps({"name": entry.name, **to_table(entry)}, separators=(",", ":"))
+
+
+@lru_cache(maxsize=20_000)
+def from_definition(text: str) -> Entry:
+    """
+    Return the entry that ``to_definition`` wrote.
+
+    It was checked when it was saved and is not checked again; a key that a later version wrote and
+    this one does not know is left out.
+    """
+    values = json.loads(text)
+    return _built(values["name"], {key: values[key] for key in values if key in _KINDS})
+
+
+@lru_cache(maxsize=20_000)
+def cron_of(entry: Entry) -> Cron | None:
+    """Return an entry's expression; None for one that has ``after``. Raises CronError."""
+    return None if entry.after else _parsed(entry, entry.timezone)
+
+
+def kind_of(entry: Entry) -> str:
+    """Return the kind of an entry: ``cron.CALENDAR`` and so on, or ``AFTER``."""
+    cron = cron_of(entry)
+    return AFTER if cron is None else cron.kind
+
+
+def for_agents(entry: Entry) -> bool:
+    """Whether agents run it; otherwise any worker that serves its function does."""
+    return bool(entry.command or entry.tags) or entry.target != "one"
+
+
+def _built(name: str, values: Mapping[str, Any]) -> Entry:
+    where = f"entry {name}"
+    return Entry(
+        name=name,
+        **{key: read_value(where, key, _KINDS[key], value) for key, value in values.items()},
+    )
+
+
+def _parsed(entry: Entry, timezone: str | None) -> Cron:
+    return Cron.parse(
+        entry.when, tz=timezone, key=entry.name, day_mode=entry.day_mode, dst=entry.dst
+    )
+
+
+_DEFAULTS: Final = Entry(name="default")

@@ -125,8 +125,9 @@ class ScheduleStore(Protocol):
         skipping what another instance has locked. A ``paused_until`` that has passed ends the
         pause; ``plan`` still sees it, and it is taken away with what it answers. For each, ``plan``
         is asked; its fires are inserted, owned by ``me`` where they are pending and due, its
-        entry's new values written. Only what ``me`` owns is returned. A fire whose key is there already is neither
-        changed nor returned. Nothing is written when ``me`` is fenced: LeaseLost is raised.
+        entry's new values written. Only what ``me`` owns is returned. A fire whose key is there
+        already is neither changed nor returned. Nothing is written when ``me`` is fenced: LeaseLost
+        is raised.
         """
         ...
 

@@ -1,0 +1,130 @@
+"""
+An entry's row in the store: what a new one is, and what becomes of it when a person changes it.
+
+Whatever starts an entry - its making, a change in what it fires, enabling, the end of a pause -
+starts it from now on: none of these fires the past.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from geartrain.schedule.entry import Entry, cron_of, from_definition, kind_of, to_definition
+from geartrain.store.schedule_rows import Schedule
+
+__all__ = ["FIRED_BY", "following", "paused", "resumed", "to_schedule"]
+
+# What an entry fires, and when. A change of one of these is a change of the entry's generation.
+FIRED_BY: Final = (
+    "name",
+    "when",
+    "timezone",
+    "day_mode",
+    "dst",
+    "start",
+    "end",
+    "enabled",
+    "after",
+    "rule",
+    "function",
+    "command",
+    "payload",
+    "envelope",
+    "servers",
+    "target",
+    "tags",
+    "user",
+    "directory",
+    "environment",
+)
+
+
+def following(entry: Entry, after: float) -> int:
+    """
+    Return the first moment an entry fires at later than ``after``, between its start and end.
+
+    0 where there is none, or none by the clock.
+    """
+    cron = cron_of(entry)
+    if cron is None:
+        return 0
+    fire = cron.next(datetime.fromtimestamp(max(after, entry.start - 1), UTC))
+    if fire is None:
+        return 0
+    moment = round(fire.timestamp())
+    return 0 if entry.end and moment > entry.end else moment
+
+
+def to_schedule(entry: Entry, now: float, before: Schedule | None = None) -> Schedule:
+    """
+    Return the row of an entry that is saved.
+
+    Args:
+        entry: The entry, checked.
+        now: The time.
+        before: The row as it was read, where there is one. Its identity, revision and pause stay.
+            If what it fires changes, the generation rises and it starts from now on; otherwise
+            where it has got to stays as well.
+
+    """
+    row = Schedule(
+        name=entry.name,
+        definition=to_definition(entry),
+        kind=kind_of(entry),
+        expression=entry.when,
+        timezone=entry.timezone,
+        function=entry.function,
+        target=entry.target,
+        source=entry.source,
+        enabled=entry.enabled,
+    )
+    if before is None:
+        return _started(row, entry, now)
+    row = replace(
+        before,
+        name=row.name,
+        definition=row.definition,
+        kind=row.kind,
+        expression=row.expression,
+        timezone=row.timezone,
+        function=row.function,
+        target=row.target,
+        source=row.source,
+    )
+    if _fires_alike(entry, before):
+        return row
+    row.enabled = entry.enabled
+    row.generation += 1
+    return _started(row, entry, now)
+
+
+def paused(row: Schedule, now: float, who: str, why: str = "", until: float = 0.0) -> Schedule:
+    """Return the row of an entry that is paused from now on; where it has got to stays."""
+    return replace(row, paused_at=now, paused_by=who, paused_why=why, paused_until=until)
+
+
+def resumed(row: Schedule, now: float) -> Schedule:
+    """Return the row of an entry whose pause ends now; what fell into the pause is not fired."""
+    row = replace(row, paused_at=0.0, paused_by="", paused_why="", paused_until=0.0)
+    row.generation += 1
+    return _started(row, from_definition(row.definition), now)
+
+
+def _fires_alike(entry: Entry, row: Schedule) -> bool:
+    """Whether a row fires what an entry says; one that disabled itself does not."""
+    was = from_definition(row.definition)
+    return row.enabled == entry.enabled and all(
+        getattr(entry, key) == getattr(was, key) for key in FIRED_BY
+    )
+
+
+def _started(row: Schedule, entry: Entry, now: float) -> Schedule:
+    row.since = int(now)
+    # A clock that was set back finds moments again that have been dealt with.
+    row.next_fire = following(entry, max(now, row.last_nominal)) if row.enabled else 0
+    row.failures = 0
+    if entry.max_runs and row.runs >= entry.max_runs:
+        row.runs = 0
+    return row
