@@ -88,6 +88,7 @@ class Story:
             longest=5.0,
             jitter=0.2,
             dead_letters=True,
+            keeps_failures=True,
             poison=random.choice([0, 2]),
             concurrency=random.choice([0, 1, 2]),
         )

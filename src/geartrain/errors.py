@@ -19,6 +19,7 @@ Every exception of the package.
     │   ├── JobFailed                the worker sent WORK_FAIL
     │   ├── JobException             the worker sent WORK_EXCEPTION
     │   │   └── TaskError                a task of a geartrain worker raised
+    │   │       └── GivenUp                  the server tries the job no more
     │   ├── JobTimeout               no result within the time the caller allowed
     │   └── NoResult                 the server keeps no result of the background job
     ├── Fail                     raised by a handler, to end its job with WORK_FAIL
@@ -50,6 +51,7 @@ __all__ = [
     "CronError",
     "Fail",
     "GeartrainError",
+    "GivenUp",
     "JobError",
     "JobException",
     "JobFailed",
@@ -316,6 +318,45 @@ class TaskError(JobException):
         self.rejected = rejected
         name = handle.decode("ascii", "backslashreplace")
         self.args = (f"job {name} raised {type}: {message}",)
+
+
+class GivenUp(TaskError):
+    """
+    The server tries the job no more.
+
+    It has failed too often, too many workers were lost with it, or it has waited for too long.
+
+    ``type`` and ``message`` are those of the last exception where a task raised one.
+
+    Attributes:
+        reason: Why, in the server's words.
+        server: Where it is kept as a dead letter, to be looked at and run again; empty where
+            it is not kept.
+
+    """
+
+    def __init__(
+        self,
+        handle: bytes,
+        workload: bytes,
+        reason: str,
+        server: str = "",
+        type: str = "GivenUp",
+        message: str = "",
+    ) -> None:
+        super().__init__(handle, workload, type, message or reason)
+        self.reason = reason
+        self.server = server
+        name = handle.decode("ascii", "backslashreplace")
+        what = f"{reason}: {type}: {message}" if message else reason
+        text = f"job {name} was given up: {what}"
+        if server:
+            command = f"{name} --server {server}"
+            text = (
+                f"job {name} was given up and is a dead letter: {what}. Look at it with "
+                f"`geartrain job show {command}`, run it again with `geartrain job retry {command}`"
+            )
+        self.args = (text,)
 
 
 class JobTimeout(JobError, TimeoutError):

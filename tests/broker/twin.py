@@ -516,7 +516,7 @@ class Twin:
             if not delay:
                 self.line_up(job, False)
             return True
-        if policy.dead_letters:
+        if policy.keeps_failures:
             self.keep_result(job, outcome, data)
             self.bury(job, f"{why}: {data}" if data else why)
         return False

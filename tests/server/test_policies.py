@@ -185,14 +185,17 @@ def test_whoever_asks_early_waits(server: ThreadServer) -> None:
     assert result_of(client, handle) == (WORK_FAIL, b"")
 
 
-def test_of_a_dead_letter_the_exception_is_told(server: ThreadServer) -> None:
+def test_of_a_dead_letter_reason_and_exception_are_told(server: ThreadServer) -> None:
     peer = server.peer()
     handle = bury(peer)
     assert result_of(server.peer(), handle) == (WORK_FAIL, b"")
     asker = server.peer()
     asker.send(OPTION_REQ, b"exceptions")
     asker.expect(OPTION_RES, b"exceptions")
-    assert result_of(asker, handle) == (WORK_EXCEPTION, b"broken\there")
+    assert result_of(asker, handle) == (
+        WORK_EXCEPTION,
+        b"dead letter: its worker raised at attempt 2 of 2: broken\there",
+    )
 
 
 def test_a_dead_letter_without_a_kept_result_tells_why_it_died(
@@ -205,7 +208,7 @@ def test_a_dead_letter_without_a_kept_result_tells_why_it_died(
     asker.expect(OPTION_RES, b"exceptions")
     kind, data = result_of(asker, handle)
     assert kind == WORK_EXCEPTION
-    assert data.startswith(b"its worker raised at attempt 2 of 2")
+    assert data.startswith(b"dead letter: its worker raised at attempt 2 of 2")
 
 
 def test_a_result_that_is_too_large_is_not_kept(server: ThreadServer) -> None:

@@ -237,7 +237,7 @@ def exit_first(marker: str) -> str:
     return "lived"
 
 
-@app.task(retries=10, poison=3)
+@app.task
 def poison(log: str) -> None:
     """Take the process along each time."""
     with open(log, "a") as opened:
@@ -317,6 +317,12 @@ def note(log: str, number: int) -> None:
     time.sleep(0.01)
     with open(log, "a") as opened:
         opened.write(f"{number}\n")
+
+
+@app.task(poison=1)
+def hold_once(path: str) -> str:
+    """Read from a FIFO; the first worker that is lost meanwhile is the last."""
+    return Path(path).read_text()
 
 
 @app.task

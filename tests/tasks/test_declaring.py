@@ -117,10 +117,14 @@ def test_a_task_that_retries_is_submitted_with_a_policy() -> None:
 
     option = policy_option(thumbs.name, thumbs.policy, thumbs.limits.hard)
     assert option == (
-        b'policy:{"function":"thumbs","retries":5,"backoff":"exp(5s, 1h)","retention":"1d",'
-        b'"timeout":605.0}'
+        b'policy:{"function":"thumbs","poison":3,"retries":5,"backoff":"exp(5s, 1h)",'
+        b'"retention":"1d","timeout":605.0}'
     )
-    assert policy_option("plain", {}, 30.0) is None
+
+
+def test_a_task_that_says_nothing_is_submitted_with_a_limit_for_poison() -> None:
+    assert policy_option("plain", {}, 30.0) == b'policy:{"function":"plain","poison":3}'
+    assert policy_option("plain", {"poison": 0}) == b'policy:{"function":"plain","poison":0}'
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from geartrain import App, Fail, Reject, Retry, current_job
-from geartrain.errors import JobTimeout, NoResult, TaskError
+from geartrain import AdminClient, App, Fail, Reject, Retry, current_job
+from geartrain.errors import GivenUp, JobTimeout, NoResult, TaskError
 from geartrain.tasks.handle import TaskHandle
 from geartrain.testing import FakeClock, TestServer, drain
 from tests.acceptance.job_server import DEADLINE, eventually
@@ -85,8 +89,9 @@ def test_a_rejected_job_is_not_run_again(app: App, server: TestServer) -> None:
     assert drain(app) == 1
     server.advance(100_000)
     assert drain(app) == 0
-    with pytest.raises(TaskError, match="raised Reject: bad input"):
+    with pytest.raises(GivenUp, match="Reject: bad input") as caught:
         handle.result(DEADLINE)
+    assert caught.value.rejected
 
 
 def test_arguments_that_do_not_fit_are_not_tried_again(app: App, server: TestServer) -> None:
@@ -162,14 +167,92 @@ def test_every_pool_says_which_attempt_it_is(pool: str) -> None:
         shop.app.close()
 
 
-def test_a_job_that_takes_child_after_child_with_it_is_given_up(tmp_path: Path) -> None:
+def test_a_job_that_takes_child_after_child_with_it_is_given_up_and_says_so(
+    tmp_path: Path,
+) -> None:
+    """By default; who waits for the result hears of it, and how to run it again."""
     log = tmp_path / "log"
     with TestServer() as server:
         shop.app.servers = server.address
         with RunningPool("process", concurrency=1):
             handle = shop.poison.delay(str(log))
-            eventually(lambda: not handle.status().known, "the server gives the job up")
-            assert len(log.read_text().split()) == 3
+            with pytest.raises(GivenUp, match="3 workers were lost with it") as caught:
+                handle.result(DEADLINE)
             assert len(set(log.read_text().split())) == 3
             assert shop.add.call(1) == 2
+            # The same from the store, after the end.
+            with pytest.raises(GivenUp) as again:
+                handle.result(DEADLINE)
+            assert str(again.value) == str(caught.value)
+            commands = re.findall("`geartrain (.+?)`", str(caught.value))
+            assert [run(command).returncode for command in commands] == [0, 0]
+            eventually(lambda: len(log.read_text().split()) == 6, "it was run again")
         shop.app.close()
+
+
+def run(command: str) -> subprocess.CompletedProcess[bytes]:
+    main = "from geartrain.cli.main import main; main()"
+    argv = [sys.executable, "-c", main, *command.split()]
+    return subprocess.run(argv, capture_output=True, timeout=DEADLINE, check=False)
+
+
+def test_who_waits_for_a_job_that_kills_its_workers_hears_why_it_failed(tmp_path: Path) -> None:
+    with TestServer() as server:
+        shop.app.servers = server.address
+        called = shop.poison.options(timeout=DEADLINE)
+        with (
+            RunningPool("process", concurrency=1),
+            pytest.raises(GivenUp, match="was given up: 3 workers were lost with it"),
+        ):
+            called.call(str(tmp_path / "log"))
+        shop.app.close()
+
+
+@pytest.mark.parametrize("pool", ["thread", "process", "async"])
+def test_a_worker_that_is_stopped_is_not_one_that_was_lost(pool: str, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with TestServer() as server:
+        shop.app.servers = server.address
+        handle = shop.hold_once.delay(str(gate))
+        with RunningPool(pool, concurrency=1) as running, gate.open("w"):
+            running.worker.stop(0)
+            eventually(lambda: not handle.status().running, "the job goes back")
+        assert handle.status().known
+        shop.app.close()
+
+
+def test_a_job_that_failed_too_often_says_what_it_raised(app: App, server: TestServer) -> None:
+    @app.task(retries=1, backoff=0, retention="1d")
+    def never_well() -> None:
+        raise ValueError("not today" + "!" * 3000)
+
+    handle = never_well.delay()
+    waiting = threading.Thread(target=lambda: caught.append(handle_error(handle)))
+    caught: list[Exception] = []
+    waiting.start()
+    assert drain(app) == 2
+    waiting.join(DEADLINE)
+    caught.append(handle_error(handle))
+    for error in caught:
+        assert isinstance(error, GivenUp)
+        assert (error.type, error.message) == ("ValueError", "not today" + "!" * 3000)
+        assert error.reason == "its worker raised at attempt 2 of 2"
+        assert f"`geartrain job retry {handle.handle} --server {handle.server}`" in str(error)
+
+
+def handle_error(handle: TaskHandle[None]) -> Exception:
+    with pytest.raises(TaskError) as caught:
+        handle.result(DEADLINE)
+    return caught.value
+
+
+def test_a_failed_task_without_retries_leaves_no_dead_letter(app: App, server: TestServer) -> None:
+    @app.task
+    def once() -> None:
+        raise ValueError("no")
+
+    once.delay()
+    assert drain(app) == 1
+    with AdminClient(server.address) as admin:
+        assert admin.dead_letters() == []

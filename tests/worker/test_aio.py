@@ -97,7 +97,9 @@ def test_a_handler_that_is_cancelled_ends_its_job(fake_server: FakeServer) -> No
     asyncio.run(main())
 
 
-def test_cancelling_run_cuts_the_connections(fake_server: FakeServer) -> None:
+def test_cancelling_run_gives_held_jobs_back_and_closes_the_connections(
+    fake_server: FakeServer,
+) -> None:
     cancelled = []
     started = asyncio.Event()
 
@@ -120,6 +122,7 @@ def test_cancelling_run_cuts_the_connections(fake_server: FakeServer) -> None:
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
+        assert await asyncio.to_thread(connection.receive) == ("RESET_ABILITIES", [])
         assert await asyncio.to_thread(connection.receive) == ("END", [])
         assert not await worker.wait_until_ready()
 

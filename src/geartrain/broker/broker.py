@@ -212,7 +212,7 @@ class Broker:
         self.own_handles = handle_prefix + b":"
         self.endings: dict[int, shared_rules.Ending] = {}
         # Of these, jobs that become dead letters and are about to end.
-        self.burying: dict[int, bool] = {}
+        self.burying: dict[int, bytes] = {}
 
     # The two doors.
 
@@ -570,17 +570,28 @@ class Broker:
             return False
         return job.obligation or job.number in self.burying
 
-    def fail(self, job: Job) -> None:
-        """End a job and tell its listeners so."""
+    def fail(self, job: Job, outcome: int = FAILED, data: bytes = b"") -> None:
+        """
+        End a job and tell its listeners so.
+
+        Args:
+            job: Nobody works on it.
+            outcome: FAILED or EXCEPTED.
+            data: The exception; those who did not ask for exceptions hear only that it failed.
+
+        """
         if job.line is not None and (self.inquiries or job.line.policing is not None):
-            conclude(self, job, FAILED, b"")
+            conclude(self, job, outcome, data)
         if self.shared and self.ends_later(job):
-            shared_rules.end_later(self, job, shared_rules.FAILED, b"")
+            shared_rules.end_later(self, job, outcome, data)
             return
         listeners = job.listeners
         if listeners is not None:
             for listener in listeners:
-                self.tell(listener, SendFail(listener.number, job.handle, b""))
+                if outcome == EXCEPTED and listener.exceptions:
+                    self.tell(listener, SendException(listener.number, job.handle, data))
+                else:
+                    self.tell(listener, SendFail(listener.number, job.handle, b""))
             self.stop_listening(job)
         self.end(job)
 
@@ -887,22 +898,7 @@ class Broker:
             self, function.policing, job, EXCEPTED, command.workload, b"its worker raised"
         ):
             return
-        if function.policing is not None or self.inquiries:
-            conclude(self, job, EXCEPTED, command.workload)
-        if self.shared and self.ends_later(job):
-            shared_rules.end_later(self, job, shared_rules.EXCEPTED, command.workload)
-            return
-        listeners = job.listeners
-        if listeners is not None:
-            for listener in listeners:
-                if listener.exceptions:
-                    self.tell(
-                        listener, SendException(listener.number, job.handle, command.workload)
-                    )
-                else:
-                    self.tell(listener, SendFail(listener.number, job.handle, b""))
-            self.stop_listening(job)
-        self.end(job)
+        self.fail(job, EXCEPTED, command.workload)
 
     # Departures and deadlines.
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPLETED",
+    "DEAD",
     "EXCEPTED",
     "FAILED",
     "LIST_LETTERS",
@@ -66,6 +67,9 @@ EXCEPTED: Final = 2
 # Completed, with more than MAX_RESULT bytes, which are not kept.
 TOO_LARGE: Final = 3
 
+# What the answer about a dead letter starts with; the reason follows.
+DEAD: Final = b"dead letter: "
+
 # What the store is asked.
 SHOW_ENDED: Final = 0
 LIST_LETTERS: Final = 1
@@ -79,8 +83,18 @@ MAX_RESULT: Final = 16 * 1024 * 1024
 # Results.
 
 
-def conclude(broker: Broker, job: Job, outcome: int, data: bytes) -> None:
-    """Keep how a background job ended, where its policy says so, and tell who inquired."""
+def conclude(broker: Broker, job: Job, outcome: int, data: bytes, why: bytes = b"") -> None:
+    """
+    Keep how a background job ended, where its policy says so, and tell who inquired.
+
+    Args:
+        broker: The broker.
+        job: About to end.
+        outcome: How.
+        data: What its worker said.
+        why: Why it becomes a dead letter; empty for none.
+
+    """
     function = job.line
     assert function is not None
     policing = function.policing
@@ -96,15 +110,18 @@ def conclude(broker: Broker, job: Job, outcome: int, data: bytes) -> None:
             KeepResult(job.handle, job.number, function.name, kept, rest, now, expires)
         )
     if not broker.ends_later(job):
-        tell_inquirers(broker, job, outcome, data)
+        tell_inquirers(broker, job, outcome, data, why)
 
 
-def tell_inquirers(broker: Broker, job: Job, outcome: int, data: bytes) -> None:
-    """Tell who inquired how a job ended."""
+def tell_inquirers(broker: Broker, job: Job, outcome: int, data: bytes, why: bytes) -> None:
+    """Tell who inquired how a job ended, or that it is a dead letter, and why."""
     inquiries = broker.inquiries.pop(job.handle, None)
     if inquiries is not None:
         for inquiry in list(inquiries):
-            answer(broker, inquiry, outcome, data)
+            if why:
+                answer(broker, inquiry, EXCEPTED, DEAD + why)
+            else:
+                answer(broker, inquiry, outcome, data)
 
 
 def inquire(broker: Broker, session: Session, command: SubmitJob) -> None:

@@ -368,8 +368,9 @@ def released(broker: Broker, policing: Policing, job: Job) -> None:
         if key is not None:
             key.running -= 1
             policing.free(job)
-    assert job.line is not None
-    broker.freed.append(job.line)
+    if policing.policy.holds_back():
+        assert job.line is not None
+        broker.freed.append(job.line)
 
 
 def strike(broker: Broker, policing: Policing, job: Job, state: int) -> None:

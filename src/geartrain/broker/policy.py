@@ -34,6 +34,7 @@ class Policy:
         jitter: Part of a wait, 0 to 1, by which it is shortened at most, to spread retries.
         timeout: Seconds that an attempt may take; 0 for any time.
         dead_letters: Whether a background job that is given up is kept for a person.
+        keeps_failures: The same, of one that failed and is not tried again.
         poison: Workers that may be lost with a job until it is given up; 0 for any number.
         concurrency: Jobs that may run at a time; 0 for any number.
         per_key: Jobs with the same key that may run at a time; 0 for any number.
@@ -57,6 +58,7 @@ class Policy:
         "first",
         "interval",
         "jitter",
+        "keeps_failures",
         "longest",
         "maxqueue",
         "pattern",
@@ -88,6 +90,7 @@ class Policy:
         retention: float = 0.0,
         maxqueue: int = 0,
         queued_only: bool = False,
+        keeps_failures: bool = False,
     ) -> None:
         self.pattern = pattern
         self.attempts = attempts
@@ -107,6 +110,7 @@ class Policy:
         self.retention = retention
         self.maxqueue = maxqueue
         self.queued_only = queued_only
+        self.keeps_failures = keeps_failures
 
     def delay(self, handle: bytes, attempts: int) -> float:
         """
@@ -130,6 +134,10 @@ class Policy:
         """Return whether jobs may have to wait although a worker is free."""
         return self.concurrency > 0 or self.interval > 0.0
 
+    def holds_back(self) -> bool:
+        """Return whether the end of a job may let another start."""
+        return self.per_key > 0 or self.is_limited()
+
     def values(self) -> tuple[object, ...]:
         """Return all that the policy says, to be compared with another's."""
         return (
@@ -150,4 +158,5 @@ class Policy:
             self.retention,
             self.maxqueue,
             self.queued_only,
+            self.keeps_failures,
         )

@@ -15,18 +15,18 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from geartrain.broker.effects import Bury, GaveUp, KeepAttempts
-from geartrain.broker.inquiring import FAILED, conclude
+from geartrain.broker.inquiring import EXCEPTED, FAILED, conclude
 from geartrain.broker.job import Job
 from geartrain.broker.policing import Policing, reopen, watch
 
 if TYPE_CHECKING:
     from geartrain.broker.broker import Broker
 
-__all__ = ["attempt_failed", "attempt_lost", "look_at_agenda"]
+__all__ = ["MAX_QUOTED", "attempt_failed", "attempt_lost", "look_at_agenda"]
 
 # What a worker says of its exception is looked at up to this size, in bytes, and quoted up to that.
 _MAX_WISH: Final = 64 * 1024
-_MAX_QUOTED: Final = 2000
+MAX_QUOTED: Final = 2000
 # Longest wait that a worker may ask for, in seconds.
 _MAX_DELAY: Final = 30 * 86_400.0
 # A worker that asks for a retry where the policy knows none waits for this long.
@@ -52,6 +52,7 @@ class Wish:
         self.after = after
 
 
+_TOO_LONG: Final = b"it took too long"
 _NO_WISH: Final = Wish(False, False, -1.0)
 
 
@@ -104,9 +105,9 @@ def attempt_failed(
     elif policy.attempts or wish.retry:
         try_again(broker, policing, job, wish.after)
         return True
-    if policy.dead_letters:
-        conclude(broker, job, outcome, data)
-        bury(broker, job, why + b": " + data[:_MAX_QUOTED] if data else why)
+    if policy.keeps_failures:
+        conclude(broker, job, outcome, data, why + b": " + data if data else why)
+        bury(broker, job, why + b": " + data[:MAX_QUOTED] if data else why)
     return False
 
 
@@ -147,8 +148,8 @@ def attempt_lost(broker: Broker, policing: Policing, job: Job, overdue: bool, go
     if not job.obligation and job.listeners is None:
         return False
     if overdue and policy.attempts:
-        if not attempt_failed(broker, policing, job, FAILED, b"", b"it took too long"):
-            broker.fail(job)
+        if not attempt_failed(broker, policing, job, FAILED, b"", _TOO_LONG):
+            broker.fail(job, EXCEPTED, given_up(_TOO_LONG))
         return True
     why = b""
     if gone and policy.poison:
@@ -177,11 +178,16 @@ def attempt_lost(broker: Broker, policing: Policing, job: Job, overdue: bool, go
 def give_up(broker: Broker, policing: Policing, job: Job, why: bytes) -> None:
     """End a job that nobody works on, and tell its listeners so."""
     if policing.policy.dead_letters and job.obligation:
-        conclude(broker, job, FAILED, b"")
+        conclude(broker, job, FAILED, b"", why)
         bury(broker, job, why)
     else:
         broker.effects.append(GaveUp(job))
-    broker.fail(job)
+    broker.fail(job, EXCEPTED, given_up(why))
+
+
+def given_up(why: bytes) -> bytes:
+    """Return what a policy ended a job for, as tasks say what they raised."""
+    return b'{"type":"GivenUp","message":"%b"}' % why
 
 
 def bury(broker: Broker, job: Job, why: bytes) -> None:
@@ -200,7 +206,7 @@ def bury(broker: Broker, job: Job, why: bytes) -> None:
     )
     broker.effects.append(Bury(letter, why, broker.now))
     if broker.ends_later(job):
-        broker.burying[job.number] = True
+        broker.burying[job.number] = why
     # The store forgets the job with the same commit that keeps the letter.
     job.obligation = False
 

@@ -57,16 +57,18 @@ class Ending:
         job: The job; its listeners have not been told.
         outcome: COMPLETED, FAILED or EXCEPTED.
         workload: What its listeners will be sent.
+        why: Why it is a dead letter by then; empty where it is none.
         answers: Answers to administrators that wait for it.
 
     """
 
-    __slots__ = ("answers", "job", "outcome", "workload")
+    __slots__ = ("answers", "job", "outcome", "why", "workload")
 
-    def __init__(self, job: Job, outcome: int, workload: bytes) -> None:
+    def __init__(self, job: Job, outcome: int, workload: bytes, why: bytes) -> None:
         self.job = job
         self.outcome = outcome
         self.workload = workload
+        self.why = why
         self.answers: list[AdminResult] = []
 
 
@@ -102,10 +104,10 @@ def obey(broker: Broker, now: float, command: Command) -> None:
 def end_later(broker: Broker, job: Job, outcome: int, workload: bytes) -> None:
     """Let a job end with its removal from the store; its key is free here from now on."""
     broker.end(job)
-    broker.burying.pop(job.number, False)
+    why = broker.burying.pop(job.number, b"")
     job.state = ENDING
     broker.jobs[job.handle] = job
-    broker.endings[job.number] = Ending(job, outcome, workload)
+    broker.endings[job.number] = Ending(job, outcome, workload, why)
 
 
 def forgotten(broker: Broker, numbers: list[int]) -> None:
@@ -121,7 +123,7 @@ def forgotten(broker: Broker, numbers: list[int]) -> None:
             for listener in job.listeners:
                 tell_end(broker, listener, ending)
             broker.stop_listening(job)
-        tell_inquirers(broker, job, ending.outcome, ending.workload)
+        tell_inquirers(broker, job, ending.outcome, ending.workload, ending.why)
         for answer in ending.answers:
             answer.waits = False
             broker.release(answer.session)

@@ -154,7 +154,10 @@ def set_attempts(where: str, policy: Policy, found: Mapping[str, Any]) -> None:
         raise UsageError(f"{where}: max_attempts takes 1 or more: the first attempt counts")
     policy.attempts = found.get("max_attempts", found.get("retries", -1) + 1)
     policy.poison = found.get("poison", _POISON if policy.attempts else 0)
-    policy.dead_letters = found.get("dead_letters", policy.attempts > 0 or policy.poison > 0)
+    policy.keeps_failures = found.get("dead_letters", policy.attempts > 0)
+    policy.dead_letters = policy.keeps_failures or (
+        policy.poison > 0 and "dead_letters" not in found
+    )
 
 
 # Values.

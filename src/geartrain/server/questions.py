@@ -13,12 +13,14 @@ from typing import Final
 from geartrain.broker.commands import Command, Restore, ResultFound, StoreAnswered
 from geartrain.broker.effects import AskForResult, AskStore
 from geartrain.broker.inquiring import (
+    DEAD,
     EXCEPTED,
     FAILED,
     LIST_LETTERS,
     RETRY_LETTER,
     SHOW_ENDED,
 )
+from geartrain.broker.retrying import MAX_QUOTED
 from geartrain.server.text_commands import fact_lines
 from geartrain.store.batch import OUTCOME_NAMES, TOO_LARGE, DeadLetter, Result
 from geartrain.store.queue_store import QueueStore
@@ -52,11 +54,15 @@ def refusal_of(effect: Question, error: BaseException) -> Command:
 def result_of(store: QueueStore, effect: AskForResult, now: float) -> ResultFound:
     """Return how a job ended; FAILED and nothing where nobody knows."""
     result = kept_result(store, effect.handle, now)
-    if result is None:
+    if result is None or result.outcome in (FAILED, EXCEPTED):
         letter = store.dead_letter(effect.handle)
-        if letter is None:
-            return ResultFound(effect.inquiry, effect.handle, FAILED, b"")
-        return ResultFound(effect.inquiry, effect.handle, EXCEPTED, letter.reason)
+        if letter is not None:
+            said = b"" if result is None else result.data
+            # A letter quotes the start of what is kept whole here.
+            why = DEAD + letter.reason.removesuffix(said[:MAX_QUOTED]) + said
+            return ResultFound(effect.inquiry, effect.handle, EXCEPTED, why)
+    if result is None:
+        return ResultFound(effect.inquiry, effect.handle, FAILED, b"")
     if result.outcome == TOO_LARGE:
         reason = b"the job is done, but its result was too large to be kept"
         return ResultFound(effect.inquiry, effect.handle, EXCEPTED, reason)

@@ -18,11 +18,14 @@ from typing import Any, Final
 
 import msgspec
 
-from geartrain.errors import CodecError, JobException, Reject, Retry, TaskError
+from geartrain.errors import CodecError, GivenUp, JobException, Reject, Retry, TaskError
 from geartrain.tasks.arguments import ArgumentsError
 from geartrain.wire.packet import WORK_EXCEPTION
 from geartrain.worker.job import Ending
 
+# What a server says that gave a job up: of a dead letter, and to who waits for it.
+_DEAD: Final = b"dead letter: "
+_GIVEN_UP: Final = "GivenUp"
 # With these, the same job would fail the same way again.
 _HOPELESS: Final = (ArgumentsError, CodecError, Reject)
 
@@ -75,28 +78,56 @@ def timeout_ending(function: str, seconds: float) -> Ending:
     return Ending(WORK_EXCEPTION, data, message)
 
 
-def read_failure(error: JobException) -> JobException:
-    """Return a job's exception as a `TaskError` where a task's worker sent it, else as it is."""
+def read_failure(error: JobException, server: str = "") -> JobException:
+    """
+    Return a job's exception as a `TaskError` where a task's worker sent it, else as it is.
+
+    Args:
+        error: As a client raised it.
+        server: The server that was asked for a kept result; what is a dead letter is one there.
+
+    """
+    if server and error.workload.startswith(_DEAD):
+        return _read_letter(error, server)
+    fields = _read_object(error.workload)
+    if not fields:
+        return error
+    kind, message = fields["type"], str(fields.get("message", ""))
+    if kind == _GIVEN_UP:
+        return GivenUp(error.handle, error.workload, message)
+    failure = TaskError(error.handle, error.workload, kind, message)
+    return _complete(failure, fields)
+
+
+def _read_letter(error: JobException, server: str) -> GivenUp:
+    """Read why a job is a dead letter: the server's words, and behind them the exception."""
+    said = error.workload[len(_DEAD) :]
+    reason, _, data = said.partition(b": {")
+    fields = _read_object(b"{" + data)
+    if not fields:
+        return GivenUp(error.handle, error.workload, said.decode("utf-8", "replace"), server)
+    kind, message = fields["type"], str(fields.get("message", ""))
+    words = reason.decode("utf-8", "replace")
+    failure = GivenUp(error.handle, error.workload, words, server, kind, message)
+    _complete(failure, fields)
+    return failure
+
+
+def _complete(failure: TaskError, fields: dict[str, Any]) -> TaskError:
+    failure.traceback = str(fields.get("traceback", ""))
+    failure.rejected = fields.get("reject") is True
+    return failure
+
+
+def _read_object(workload: bytes) -> dict[str, Any]:
+    """Return what a task's worker sent; empty where it is something else."""
     try:
-        fields = msgspec.json.decode(_object_in(error.workload))
+        fields = msgspec.json.decode(workload)
     except (ValueError, RecursionError):
-        return error
+        return {}
     if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
-        return error
-    return TaskError(
-        error.handle,
-        error.workload,
-        fields["type"],
-        str(fields.get("message", "")),
-        str(fields.get("traceback", "")),
-        fields.get("reject") is True,
-    )
-
-
-def _object_in(workload: bytes) -> bytes:
-    """Return the object of an exception; in a dead letter, the server's words stand before it."""
-    start = workload.find(b'{"type":')
-    return workload[max(start, 0) :]
+        return {}
+    return fields
 
 
 def _clean(text: str) -> str:

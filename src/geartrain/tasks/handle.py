@@ -83,6 +83,8 @@ class TaskHandle(Generic[R]):
 
         Raises:
             TaskError: The task raised.
+            GivenUp: The server tries it no more; the message says how to look at it and to
+                run it again.
             NoResult: It failed without a word, or its result is not kept.
             JobTimeout: It has not ended in time.
             ConnectionFailed: The server can't be reached.
@@ -141,7 +143,7 @@ class TaskHandle(Generic[R]):
         handle = self.handle.encode()
         if isinstance(error, JobFailed):
             return NoResult(handle, self.function)
-        return read_failure(JobException(handle, error.workload))
+        return read_failure(JobException(handle, error.workload), self.server)
 
 
 __all__ = ["RESULT_FUNCTION", "TaskHandle"]

@@ -16,6 +16,9 @@ import msgspec
 PREFIX: Final = b"policy:"
 # Seconds by which the server waits longer than the worker, who knows more to say.
 _SERVER_LATER: Final = 5.0
+# Workers that may be lost with a job of a task that does not say: a job that kills whoever runs
+# it would otherwise be run for ever.
+POISON: Final = 3
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -27,8 +30,10 @@ class PolicyOptions(TypedDict, total=False):
         max_attempts: The same, counting the first attempt.
         backoff: Time in between, such as ``"exp(5s, 1h)"``.
         jitter: Part of it, 0 to 1, by which it is shortened at most.
-        dead_letters: Whether jobs that were given up are kept to be looked at.
-        poison: How many workers may be lost with a job until it is given up.
+        dead_letters: Whether jobs that were given up are kept to be looked at. Where nothing
+            is said, those that were retried, and those that took workers along.
+        poison: How many workers may be lost with a job until it is given up; 3 where nothing
+            is said, 0 for any number.
         concurrency: How many jobs of the function run at once, on all workers together.
         concurrency_per_key: The same, of those with the same start of their unique key.
         key_separator: Where that start ends.
@@ -56,11 +61,9 @@ class PolicyOptions(TypedDict, total=False):
     maxqueue: int
 
 
-def policy_option(
-    function: str, policy: Mapping[str, Any], timeout: float | None = None
-) -> bytes | None:
+def policy_option(function: str, policy: Mapping[str, Any], timeout: float | None = None) -> bytes:
     """
-    Return a policy as the argument of OPTION_REQ, or None where nothing is asked for.
+    Return a policy as the argument of OPTION_REQ.
 
     Args:
         function: Name of the function.
@@ -68,12 +71,11 @@ def policy_option(
         timeout: Seconds after which the worker itself cuts the task off.
 
     """
-    if not policy:
-        return None
-    fields: dict[str, Any] = {"function": function, **policy}
-    if timeout is not None:
+    fields: dict[str, Any] = {"function": function, "poison": POISON, **policy}
+    # Without retries the server would have what hangs run again for ever.
+    if policy and timeout is not None:
         fields["timeout"] = timeout + _SERVER_LATER
     return PREFIX + msgspec.json.encode(fields)
 
 
-__all__ = ["PREFIX", "PolicyOptions", "policy_option"]
+__all__ = ["POISON", "PREFIX", "PolicyOptions", "policy_option"]

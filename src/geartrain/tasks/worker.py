@@ -96,8 +96,7 @@ class TaskWorker:
         self._lifetime = lifetime or Lifetime()
         self._age: Age | None = None
         self._timer: threading.Timer | None = None
-        policies = [option for task in self.tasks if (option := option_of(task))]
-        self._options = [ATTEMPTS, *policies]
+        self._options = [ATTEMPTS, *map(option_of, self.tasks)]
         settings: dict[str, Any] = {
             "concurrency": concurrency,
             "client_id": client_id,
@@ -293,7 +292,7 @@ def chosen_tasks(app: App, queues: Iterable[str] | None) -> list[RemoteTask[Any,
     ]
 
 
-def option_of(task: RemoteTask[Any, Any]) -> bytes | None:
+def option_of(task: RemoteTask[Any, Any]) -> bytes:
     """Return a task's policy as an option for servers."""
     return policy_option(task.name, task.policy, task.limits.hard)
 

@@ -43,8 +43,7 @@ def drain(app: App) -> int:
 def _drain_one(app: App, address: Address) -> int:
     handlers = {name.encode(): TaskHandler(task) for name, task in app.tasks.items()}
     abilities = dict.fromkeys(handlers, 0)
-    policies = [option for task in app.tasks.values() if (option := option_of(task))]
-    options = [b"exceptions", ATTEMPTS, *policies]
+    options = [b"exceptions", ATTEMPTS, *map(option_of, app.tasks.values())]
     group = LinkGroup(
         Slots(1),
         lambda slots: WorkerSession(slots, b"drain", abilities, options),

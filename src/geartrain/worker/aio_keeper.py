@@ -121,6 +121,14 @@ class Connection(asyncio.BufferedProtocol):
         """Let them go on."""
         self.writable.set()
 
+    def resign(self) -> None:
+        """Give all jobs back and close the connection once the server was told so."""
+        self.session.resign()
+        self.keeper.flush()
+        self.keeper.connections.pop(self.session, None)
+        self.session.lose()
+        self.transport.close()
+
     def drop(self, reason: str) -> None:
         """Close the connection. The server gives the jobs it held to other workers."""
         if self.keeper.connections.pop(self.session, None) is None:
@@ -281,12 +289,14 @@ class AsyncKeeper:
         return not self.abort_asked
 
     def close(self) -> None:
-        """Cut every connection, which gives the jobs still held to other workers."""
+        """Close every connection, which gives the jobs still held to other workers."""
         self.stop_asked = True
         self.ended.set()
         self.waiting.clear()
         for connection in list(self.connections.values()):
-            connection.drop("")
+            connection.resign()
+        self.update_ready()
+        self.note_progress()
         if self.look_timer is not None:
             self.look_timer.cancel()
 

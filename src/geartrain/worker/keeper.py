@@ -131,7 +131,7 @@ class Keeper:
         if not all(group.is_done() for group in self.execution.groups):
             logger.warning("time is over; servers give the jobs still held to other workers")
         for group in self.execution.groups:
-            group.sever()
+            group.resign()
         self.bell.ring()
 
     def note_end(self) -> None:

@@ -181,8 +181,8 @@ class LinkGroup:
         """
         Cut all connections, at once and from any thread; their links are closed later.
 
-        It is the only way to give a job back: a server gives the jobs of a
-        connection that ended to other workers.
+        A server gives the jobs of a connection that ended to other workers, and takes it
+        that they were lost with this one; `resign` gives them back in order.
         """
         with self.lock:
             for link in self.links:
@@ -190,6 +190,14 @@ class LinkGroup:
                     link.session.lose()
                 if link.socket is not None:
                     _shut_down(link.socket)
+
+    def resign(self) -> None:
+        """Give all jobs back and cut all connections, from any thread."""
+        with self.lock:
+            for session in self.slots.sessions:
+                session.resign()
+            self.flush()
+        self.sever()
 
     def stop(self) -> None:
         """Ask for no more jobs."""

@@ -309,6 +309,16 @@ class WorkerSession:
             self.stopping = True
             self.leave()
 
+    def resign(self) -> None:
+        """
+        Give all jobs back, also those on their way here, before the connection is closed.
+
+        Servers that count the workers lost with a job then don't count this one.
+        """
+        if self.open and self.abilities and (self.held or self.asked):
+            self.abilities.clear()
+            self.write(_RESET_ABILITIES)
+
     def is_done(self) -> bool:
         """Return whether a stopped session has nothing left to send or to wait for."""
         return not self.held and not self.awaits_answer() and not self.abilities
