@@ -111,8 +111,14 @@ class ScheduleStore(Protocol):
         """Return the entry of a name, from the writer."""
         ...
 
-    def schedules(self, after: str = "", limit: int = 1_000) -> Sequence[Schedule]:
-        """Return entries in the order of names, those of larger names than ``after``."""
+    def schedules(
+        self, after: str = "", limit: int = 1_000, *, kind: str = "", ids: Sequence[int] = ()
+    ) -> Sequence[Schedule]:
+        """
+        Return entries in the order of names, those of larger names than ``after``.
+
+        Only those of a kind, or of some ids, where these are given; of ids from the writer.
+        """
         ...
 
     # Claiming.
