@@ -30,7 +30,16 @@ __all__ = [
 ]
 
 # Every table of the file, whichever command reads it.
-TABLES: Final = ["server", "functions", "supervisor", "programs"]
+TABLES: Final = [
+    "server",
+    "functions",
+    "supervisor",
+    "programs",
+    "scheduler",
+    "schedule",
+    "agent",
+    "alerts",
+]
 
 _KINDS: Final[dict[str, type]] = {"str": str, "int": int, "float": float, "bool": bool}
 _WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}

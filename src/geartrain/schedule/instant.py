@@ -11,7 +11,16 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["FIRST", "LAST", "SECOND", "aware", "naive", "read_instant", "written"]
+__all__ = [
+    "FIRST",
+    "LAST",
+    "SECOND",
+    "aware",
+    "naive",
+    "read_instant",
+    "written",
+    "written_seconds",
+]
 
 SECOND: Final = timedelta(seconds=1)
 # Nothing is looked for outside of these, so that no zone's offset leads out of what datetime has.
@@ -47,6 +56,11 @@ def read_instant(text: str) -> datetime:
 def written(instant: datetime) -> str:
     """Return an aware instant in UTC as text, such as ``2026-02-01T00:00:00Z``."""
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def written_seconds(moment: float) -> str:
+    """Return seconds since 1970 as ``written`` does, the fraction cut off."""
+    return written(datetime.fromtimestamp(int(moment), UTC))
 
 
 def naive(instant: datetime) -> datetime:
