@@ -108,7 +108,6 @@ from geartrain.broker.effects import (
     StoreReply,
     WorkersReport,
 )
-from geartrain.broker.inquiring import framed, unframed
 from geartrain.broker.job import HIGH, LOW, NORMAL, STATE_NAMES, Job
 from geartrain.broker.policy import Policy
 from geartrain.broker.shared_commands import (
@@ -176,7 +175,7 @@ STATES = {
     "trust": TrustLease,
     "lost": LoseLease,
 }
-OUTCOME_WORDS = ["completed", "failed", "exception", "too_large", "streamed"]
+OUTCOME_WORDS = ["completed", "failed", "exception", "too large"]
 QUESTIONS = ["show", "letters after", "retry", "remove"]
 OUTCOMES = {
     DONE: "OK",
@@ -256,8 +255,6 @@ def result_of(question: AskForResult, words: list[str]) -> ResultFound:
     """Return what the store knows of a job that has ended."""
     data = " ".join(words[1:]).encode()
     outcome = OUTCOME_WORDS.index(words[0])
-    if words[0] == "streamed":
-        data = framed([word.encode() for word in words[1:]])
     return ResultFound(question.inquiry, question.handle, outcome, data)
 
 
@@ -293,8 +290,7 @@ def words_of(effect: Effect) -> str:
     if isinstance(effect, KeepResult):
         outcome = OUTCOME_WORDS[effect.outcome]
         until = f"until {effect.expires:g}"
-        data = b" + ".join(unframed(effect.data)) if outcome == "streamed" else effect.data
-        return joined(f"disk <- result {text(effect.handle)} {outcome} {until}", data)
+        return joined(f"disk <- result {text(effect.handle)} {outcome} {until}", effect.data)
     if isinstance(effect, AskForResult):
         return f"disk <- result of {text(effect.handle)} for {text(effect.inquiry)}?"
     if isinstance(effect, AskStore):

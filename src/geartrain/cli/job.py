@@ -155,9 +155,7 @@ def kept_result(server: str | None, handle: str) -> bytes | None:
 
     with Client(server) as client:
         try:
-            job = client.submit("geartrain:result", handle)
-            result = job.result(30.0)
-            return b"".join([*job.data, result])
+            return client.call("geartrain:result", handle, timeout=30.0)
         except JobError:
             return None
 

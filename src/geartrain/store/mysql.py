@@ -189,22 +189,34 @@ class MysqlDatabase:
 
     def connect(self) -> Link:
         """Connect to the first of the hosts that serves."""
+        connection, in_cluster = self.dial()
+        # A node may not have applied yet what another has committed.
+        return MysqlLink(connection, "SET STATEMENT wsrep_sync_wait = 1 FOR " if in_cluster else "")
+
+    def dial(self, flags: int = 0) -> tuple[pymysql.Connection[Any], bool]:
+        """
+        Return the driver's connection, set up, and whether it is to a node of a Galera cluster.
+
+        Args:
+            flags: Of the protocol (``CLIENT``), beside the driver's own.
+
+        """
         failure: Exception | None = None
         for host, port in self.place.hosts:
             try:
-                connection = self._connect(host, port)
+                connection = self._connect(host, port, flags)
             except self.errors as error:
                 failure = error
                 continue
             try:
-                return self._set_up(connection)
+                return connection, self._set_up(connection)
             except self.errors as error:
                 failure = error
                 connection.close()
         assert failure is not None
         raise failure
 
-    def _connect(self, host: str, port: int) -> pymysql.Connection[Any]:
+    def _connect(self, host: str, port: int, flags: int = 0) -> pymysql.Connection[Any]:
         connection: pymysql.Connection[Any] = pymysql.connect(
             host=host,
             port=port,
@@ -217,11 +229,12 @@ class MysqlDatabase:
             read_timeout=CONNECT_TIMEOUT,
             write_timeout=CONNECT_TIMEOUT,
             program_name="geartrain",
+            client_flag=flags,
             **self.place.options,
         )
         return connection
 
-    def _set_up(self, connection: pymysql.Connection[Any]) -> Link:
+    def _set_up(self, connection: pymysql.Connection[Any]) -> bool:
         with connection.cursor() as cursor:
             for setting in SETTINGS:
                 cursor.execute(setting)
@@ -240,8 +253,7 @@ class MysqlDatabase:
                 raise pymysql.OperationalError(ER.OPTION_PREVENTS_STATEMENT, "it is read-only")
         connection.commit()
         self.remarks = [] if flush == 1 else [FLUSH_REMARK % flush]
-        # A node may not have applied yet what another has committed.
-        return MysqlLink(connection, "SET STATEMENT wsrep_sync_wait = 1 FOR " if in_cluster else "")
+        return in_cluster
 
     def migrate(self) -> None:
         """Bring tables of an earlier release up to date."""

@@ -24,7 +24,7 @@ from geartrain.store.link import CONFLICT, DAMAGED, LOST, PASSING, Link
 from geartrain.store.postgresql_statements import HEAD, STATEMENTS
 from geartrain.store.secret import masked_url, without_secrets
 
-__all__ = ["PostgresqlDatabase"]
+__all__ = ["Connection", "PostgresqlDatabase"]
 
 T = TypeVar("T")
 
@@ -189,6 +189,10 @@ class PostgresqlDatabase:
 
     def connect(self) -> Link:
         """Connect to the first of the hosts that serves."""
+        return PostgresqlLink(self.dial())
+
+    def dial(self) -> Connection:
+        """Return the driver's connection, set up and within no transaction."""
         connection = self._connect()
         try:
             # Statements and their parameters have the same types each time.
@@ -200,7 +204,7 @@ class PostgresqlDatabase:
         except BaseException:
             connection.close()
             raise
-        return PostgresqlLink(connection)
+        return connection
 
     def _connect(self) -> Connection:
         connection = Connection.connect(self._conninfo)

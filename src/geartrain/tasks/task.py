@@ -230,9 +230,7 @@ class RemoteTask(Generic[P, R]):
     def handle(self, server: str, handle: Text) -> TaskHandle[R]:
         """Return the handle of a job that was submitted elsewhere or written down."""
         text = handle.decode() if isinstance(handle, bytes) else handle
-        kind = self.arguments.annotation("return")
-        if self.streams:
-            kind = returned_kind(kind)
+        kind = None if self.streams else self.arguments.annotation("return")
         return TaskHandle(server, text, self.name, self.codec, kind, self.streams)
 
     # On an event loop.
