@@ -29,7 +29,14 @@ from pymemcache.exceptions import (
 )
 
 from geartrain.broker.job import Job
-from geartrain.errors import LeaseLost, StoreDamaged, StoreError, StoreUnavailable, UsageError
+from geartrain.errors import (
+    JobsRefused,
+    LeaseLost,
+    StoreDamaged,
+    StoreError,
+    StoreUnavailable,
+    UsageError,
+)
 from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 from geartrain.store.holder import describe, is_gone, new_holder
 from geartrain.store.mapper import GENERATION_BITS, LEAP, MAX_GENERATION
@@ -68,6 +75,8 @@ LEASE: Final = 3.0
 EXCHANGES: Final = 3
 # A single value may take this part of memcached's memory, or it would drop its own beginning.
 SHARE: Final = 8
+# What a dead letter has beside its job, in bytes at most.
+LETTER_ROOM: Final = 8192
 # For how long memcached keeps a result longer than it has to, in seconds: in case nobody asks for
 # what has expired to be forgotten.
 LEEWAY: Final = 3600
@@ -285,6 +294,7 @@ class MemcachedStore(SoleMember):
             self._check_present(client, batch.adds)
             dead = [letter for letter in batch.dead if letter.job.number not in head.letters]
             values = {self._key("job", job.number): pack_job(job) for job in adds}
+            self._refuse_large(adds, values)
             for letter in dead:
                 values[self._key("letter", letter.job.number)] = pack_letter(letter)
                 values[self._key("buried", letter.job.handle.decode())] = b"%d" % letter.job.number
@@ -354,14 +364,23 @@ class MemcachedStore(SoleMember):
                 values[key] = pack_job(job)
 
     def _write(self, client: Client, values: dict[str, bytes]) -> None:
-        """Write items, of which nobody knows yet."""
-        largest = max(map(len, values.values()), default=0)
-        if largest > self._largest:
-            raise StoreUnavailable(
-                f"a job of {largest} bytes is more than this memcached may hold "
-                f"({self._largest} bytes): give it more memory with -m, or lower max_packet"
+        """Write items, of which nobody knows yet; raises JobsRefused where there is no room."""
+        try:
+            self._items.write(client, values)
+        except MemcacheServerError as error:
+            self._items.forget(client, values)
+            raise JobsRefused(f"{self.name} can't take jobs now: {error}") from error
+
+    def _refuse_large(self, adds: Sequence[Job], values: dict[str, bytes]) -> None:
+        """Raise JobsRefused for jobs that would take too much of memcached's memory."""
+        most = self._largest - LETTER_ROOM
+        large = [job.number for job in adds if len(values[self._key("job", job.number)]) > most]
+        if large:
+            raise JobsRefused(
+                f"it is more than an eighth of memcached's memory ({self._largest} bytes): "
+                "give it more memory with -m, or lower max_packet",
+                large,
             )
-        self._items.write(client, values)
 
     def _exchange(self, client: Client, jobs: NumberSet, letters: NumberSet) -> None:
         """Make this the head; raises LeaseLost where another server has."""
@@ -397,7 +416,14 @@ class MemcachedStore(SoleMember):
             end = int(result.expires) + LEEWAY
             key = self._key("result", result.handle.decode())
             # What lies in the past would not be stored at all.
-            self._items.write(client, {key: pack_result(result)}, end if time() < end < LAST else 0)
+            end = end if time() < end < LAST else 0
+            try:
+                self._items.write(client, {key: pack_result(result)}, end)
+            except MemcacheServerError as error:
+                # Jobs that end make room; they have to, whether their results find any or not.
+                self._items.forget(client, [key])
+                warnings.warning("%s kept no result of %s: %s", self.name, key, error)
+                continue
             heapq.heappush(self._expiries, (result.expires, result.handle))
 
     def result(self, handle: bytes) -> Result | None:

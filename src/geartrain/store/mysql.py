@@ -16,7 +16,7 @@ import pymysql
 from pymysql.constants import CR, ER
 
 from geartrain.errors import StoreDamaged
-from geartrain.store.link import CONFLICT, DAMAGED, LOST, PASSING, Link
+from geartrain.store.link import CONFLICT, DAMAGED, LOST, PASSING, REFUSED, Link
 from geartrain.store.mysql_statements import HEAD, STATEMENTS
 from geartrain.store.mysql_url import Place, read_place
 from geartrain.store.secret import masked_url, without_secrets
@@ -71,7 +71,6 @@ PASSES: Final = frozenset(
         ER.DISK_FULL,
         ER.ERROR_ON_WRITE,
         ER.GET_ERRNO,
-        ER.OUTOFMEMORY,
         ER.OUT_OF_SORTMEMORY,
         ER.CON_COUNT_ERROR,
         ER.OUT_OF_RESOURCES,
@@ -82,13 +81,24 @@ PASSES: Final = frozenset(
         ER.RECORD_FILE_FULL,
         ER.HOST_IS_BLOCKED,
         ER.HOST_NOT_PRIVILEGED,
-        ER.NET_PACKET_TOO_LARGE,
         ER.TOO_MANY_USER_CONNECTIONS,
         ER.LOCK_TABLE_FULL,
         ER.USER_LIMIT_REACHED,
         ER.QUERY_INTERRUPTED,
         1180,  # during COMMIT
         1969,  # a statement took too long
+    )
+)
+REFUSALS: Final = frozenset(
+    (
+        ER.OUTOFMEMORY,
+        ER.NET_PACKET_TOO_LARGE,
+        ER.WARN_ALLOWED_PACKET_OVERFLOWED,
+        ER.DATA_TOO_LONG,
+        ER.TRUNCATED_WRONG_VALUE_FOR_FIELD,
+        1118,  # a row too large, or a tenth of InnoDB's log
+        1534,  # larger than the binary log's cache
+        1197,  # so is the whole transaction
     )
 )
 THERE: Final = frozenset((ER.TABLE_EXISTS_ERROR, ER.DUP_KEYNAME))
@@ -288,6 +298,8 @@ class MysqlDatabase:
             return CONFLICT
         if number in LOSSES:
             return LOST
+        if number in REFUSALS:
+            return REFUSED
         if number in PASSES:
             return PASSING
         return DAMAGED

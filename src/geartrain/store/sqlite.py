@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from geartrain.broker.job import Job
-from geartrain.errors import StoreDamaged, StoreError, StoreUnavailable, UsageError
+from geartrain.errors import JobsRefused, StoreDamaged, StoreError, StoreUnavailable, UsageError
 from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 from geartrain.store.gearmand_table import (
     Imported,
@@ -407,13 +407,13 @@ def migrate(path: str) -> None:
 
 
 def refuse_large(jobs: Sequence[Job]) -> None:
-    """Raise StoreUnavailable when a workload is larger than a row can be."""
-    for job in jobs:
-        if len(job.workload) > MAX_WORKLOAD:
-            raise StoreUnavailable(
-                f"a workload of {len(job.workload)} bytes is more than SQLite can hold "
-                f"({MAX_WORKLOAD} bytes): lower max_packet"
-            )
+    """Raise JobsRefused for workloads that are larger than a row can be."""
+    large = [job.number for job in jobs if len(job.workload) > MAX_WORKLOAD]
+    if large:
+        raise JobsRefused(
+            f"its workload is more than SQLite can hold ({MAX_WORKLOAD} bytes): lower max_packet",
+            large,
+        )
 
 
 def is_locked(error: BaseException) -> bool:
