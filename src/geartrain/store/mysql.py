@@ -17,6 +17,7 @@ from pymysql.constants import CR, ER
 
 from geartrain.errors import StoreDamaged
 from geartrain.store.link import CONFLICT, DAMAGED, LOST, PASSING, REFUSED, Link
+from geartrain.store.mysql_large import LARGE, LargeStatement, has_large
 from geartrain.store.mysql_statements import HEAD, STATEMENTS
 from geartrain.store.mysql_url import Place, read_place
 from geartrain.store.secret import masked_url, without_secrets
@@ -147,8 +148,23 @@ class MysqlLink:
         with self._connection.cursor() as cursor:
             for statement, parameters in statements:
                 self._hurry()
-                counts.append(cursor.execute(statement, parameters or None))
+                if has_large(parameters):
+                    large = cast("Any", self._large(statement, parameters))
+                    counts.append(cursor.execute(large))
+                else:
+                    counts.append(cursor.execute(statement, parameters or None))
         return counts
+
+    def _large(self, statement: str, parameters: Sequence[object]) -> LargeStatement:
+        """Return a statement that is written out as it is sent."""
+        texts = statement.split("%s")
+        parts: list[bytes | memoryview] = [texts[0].encode()]
+        for parameter, text in zip(parameters, texts[1:], strict=True):
+            if type(parameter) is bytes and len(parameter) > LARGE:
+                parts += [b"X'", memoryview(parameter), b"'", text.encode()]
+            else:
+                parts.append((self._connection.escape(parameter) + text).encode())
+        return LargeStatement(parts)
 
     def read(self, statement: str, parameters: Sequence[object] = ()) -> list[Sequence[Any]]:
         """Return the rows of a query."""
