@@ -25,6 +25,11 @@ _EXPORTS: dict[str, str] = {
     "Progress": "geartrain.client.reports",
     "Status": "geartrain.client.reports",
     "Submission": "geartrain.client.submission",
+    # Agents.
+    "Done": "geartrain.agent.callables",
+    "Failed": "geartrain.agent.callables",
+    "FireTask": "geartrain.agent.callables",
+    "NextRun": "geartrain.agent.callables",
     # Schedules.
     "Cron": "geartrain.schedule.cron",
     # Tasks.

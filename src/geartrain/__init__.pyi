@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from geartrain.agent.callables import Done as Done
+from geartrain.agent.callables import Failed as Failed
+from geartrain.agent.callables import FireTask as FireTask
+from geartrain.agent.callables import NextRun as NextRun
 from geartrain.client.admin import AdminClient as AdminClient
 from geartrain.client.admin_aio import AsyncAdminClient as AsyncAdminClient
 from geartrain.client.aio import AsyncClient as AsyncClient

@@ -29,7 +29,6 @@ Every exception of the package.
     ├── CodecError               a value can't be written as bytes, or bytes can't be read
     ├── StoreError               the queue store can't do what was asked
     │   ├── StoreUnavailable         now; it may later
-    │   │   └── JobsRefused              some of the jobs; the others it can keep
     │   ├── StoreDamaged             ever; a person has to look at it
     │   └── LeaseLost                another server has taken this one's jobs over
     └── UsageError               a setting, an argument or a file is wrong
@@ -42,7 +41,7 @@ to the log in words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 __all__ = [
@@ -58,7 +57,6 @@ __all__ = [
     "JobException",
     "JobFailed",
     "JobTimeout",
-    "JobsRefused",
     "LeaseLost",
     "LineTooLong",
     "MalformedPacket",
@@ -402,18 +400,27 @@ class Fail(GeartrainError):
 
 class Retry(GeartrainError):
     """
-    Raised by a task that wants to be run again.
+    Raised by a task that wants to be run again; what an agent runs may return it as well.
 
     The server does so where the function has a policy that allows retries, and
     the job is a background job; else the caller gets it as the task's failure.
+    The fire of an entry is run again by the scheduler.
 
     Attributes:
         countdown: Seconds until then; None leaves it to the policy's ``backoff``.
+        at: In place of these, the instant: with a time zone, or in seconds since 1970.
 
     """
 
-    def __init__(self, message: str = "", *, countdown: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        countdown: float | None = None,
+        at: datetime | float | None = None,
+    ) -> None:
         self.countdown = countdown
+        self.at = at
         super().__init__(message or "the task asks to be run again")
 
 
@@ -454,22 +461,6 @@ class StoreUnavailable(StoreError):
     """
 
     unknown = False
-
-
-class JobsRefused(StoreUnavailable):
-    """
-    The store does not take some of the jobs it was given, and has stored nothing of that commit.
-
-    Without these jobs it may be tried again.
-
-    Attributes:
-        numbers: Of the jobs; empty where the store can't tell which they are.
-
-    """
-
-    def __init__(self, message: str, numbers: Sequence[int] = ()) -> None:
-        self.numbers = numbers
-        super().__init__(message)
 
 
 class StoreDamaged(StoreError):

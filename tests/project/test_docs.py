@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from geartrain import errors
+from geartrain.agent.settings import AgentSettings
 from geartrain.broker import commands, effects, shared_commands
 from geartrain.server.settings import Settings
 from geartrain.wire.packet import ARGUMENTS, NAMES
@@ -45,6 +46,11 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
     documented = set(rows_of("settings.md")) - {"key"}
     documented = {name for name in documented if not name.startswith("-")}
     assert documented == {field.name for field in dataclasses.fields(Settings)}
+
+
+def test_every_setting_of_agents_is_documented() -> None:
+    documented = set(rows_of("agent.md"))
+    assert {field.name for field in dataclasses.fields(AgentSettings)} <= documented
 
 
 @pytest.mark.parametrize("number", range(1, len(NAMES)))

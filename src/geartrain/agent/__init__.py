@@ -1,1 +1,1 @@
-"""What runs on every machine: fires of schedules, and the local copy of them."""
+"""Agents: workers that run fires of entries on their machine, even when it is cut off."""

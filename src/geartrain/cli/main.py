@@ -15,6 +15,7 @@ import typer
 
 from geartrain import __version__
 from geartrain.cli import cron, ctl, databases, exit_code, importing, job, up
+from geartrain.cli.agent import agent
 from geartrain.cli.cluster import cluster
 from geartrain.cli.dev import dev
 from geartrain.cli.submit import submit
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 app.command()(worker)
 app.command()(submit)
+app.command()(agent)
 app.command()(dev)
 app.command()(cluster)
 

@@ -32,7 +32,9 @@ __all__ = [
     "Standing",
     "Table",
     "check_agent_name",
+    "end_order",
     "read_greeting",
+    "read_end_order",
     "read_reply",
     "read_table",
     "sign",
@@ -378,3 +380,22 @@ def _list(found: Mapping[str, Any], name: str) -> Sequence[Any]:
     if not isinstance(value, list):
         raise UsageError(f"{name} is {value!r}; give a list")
     return value
+
+
+# Orders.
+
+
+def end_order(key: str, secret: bytes) -> bytes:
+    """Return the workload that tells an agent, by its control function, to end a fire."""
+    return json.dumps(sign({"end": key}, secret)).encode()
+
+
+def read_end_order(workload: bytes, secret: bytes) -> str:
+    """Return the key of the fire that is to be ended; raises UsageError."""
+    found = _object(workload, "order")
+    if secret and not verify(found, secret):
+        raise UsageError(
+            "the order is not signed with this agent's key; "
+            "give the scheduler the same one in [scheduler] key_file"
+        )
+    return _text(found, "end")

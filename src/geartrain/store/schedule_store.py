@@ -93,10 +93,6 @@ class ScheduleStore(Protocol):
         """
         ...
 
-    def add_all(self, added: Sequence[Schedule], who: str) -> Sequence[Schedule]:
-        """Store new entries, all of them or none; see ``add``."""
-        ...
-
     def replace(self, schedule: Schedule, who: str) -> Schedule:
         """
         Write an entry that was read before, whole, and return it with its new revision.
@@ -142,11 +138,7 @@ class ScheduleStore(Protocol):
         ...
 
     def next_fire(self) -> int:
-        """
-        Return when the next entry is due, 0 if none ever is.
-
-        That is the earliest ``next_fire`` of what may fire, or the end of a pause before it.
-        """
+        """Return the earliest ``next_fire`` of what may fire, 0 if there is none."""
         ...
 
     def take(self, me: Owner, limit: int) -> Sequence[Fire]:
@@ -184,11 +176,7 @@ class ScheduleStore(Protocol):
         ...
 
     def waiting(self, limit: int) -> Sequence[Fire]:
-        """
-        Return fires in state ``waiting`` that wait for nothing any more, oldest first.
-
-        These are those of entries of which nothing is pending, submitted or running.
-        """
+        """Return fires in state ``waiting`` of entries that have nothing submitted or running."""
         ...
 
     def follow(

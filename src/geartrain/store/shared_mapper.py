@@ -21,10 +21,9 @@ from geartrain.store.statements import Statements
 
 __all__ = ["Page", "SharedMapper", "bounds"]
 
-# What a statement takes beside its names, workloads and results, in bytes: of each row, and all;
-# the reason of a dead letter is part of it.
+# What a statement takes beside its names, workloads and results, in bytes: of each row, and all.
 ROW_ROOM: Final = 512
-ROOM: Final = 16384
+ROOM: Final = 4096
 # A job that another's ending let in meanwhile is added again, so many times.
 TRIES: Final = 4
 

@@ -7,7 +7,7 @@ The jobs' table is SQLite's with one column more; ``geartrain_servers`` takes th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -24,13 +24,15 @@ from sqlalchemy.types import TypeEngine
 
 from geartrain.store import tables
 from geartrain.store.rows import MAX_HANDLE
-from geartrain.store.schedule_tables import SCHEDULE_TABLES
 from geartrain.store.shared_rows import KEY_SIZE, MAX_NAME
-from geartrain.store.tables import INNODB
 
 __all__ = ["servers", "shared_jobs", "shared_metadata"]
 
 shared_metadata = MetaData()
+
+# MySQL's tables may be kept by an engine without transactions, and its names compared with
+# their case folded, unless one says otherwise.
+MYSQL: Final[dict[str, Any]] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 
 
 def short(length: int) -> TypeEngine[bytes]:
@@ -48,7 +50,7 @@ def shared(table: Table, *more: Column[Any]) -> Table:
             copied.type = short(copied.type.length or 0)
         columns.append(copied)
     indexes = [Index(index.name, *(c.name for c in index.columns)) for index in table.indexes]
-    made: Table = Table(table.name, shared_metadata, *columns, *more, *indexes, **INNODB)
+    made: Table = Table(table.name, shared_metadata, *columns, *more, *indexes, **MYSQL)
     return made
 
 
@@ -83,10 +85,9 @@ servers = Table(
     Column("taken_by", BigInteger, nullable=False),
     # How often it has written its row: tells whether a commit of unknown outcome got through.
     Column("renewals", BigInteger, nullable=False),
-    **INNODB,
+    **MYSQL,
 )
 
 for table in (tables.dead_letters, tables.results):
     shared(table)
-for table in (tables.version, *SCHEDULE_TABLES):
-    table.to_metadata(shared_metadata)
+version = tables.version.to_metadata(shared_metadata)

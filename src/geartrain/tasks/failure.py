@@ -13,7 +13,9 @@ has a policy; callers in any language read the rest.
 
 from __future__ import annotations
 
+import time
 import traceback
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -64,7 +66,10 @@ def describe(error: BaseException) -> dict[str, Any]:
     fields: dict[str, Any] = {"type": type(error).__name__, "message": _clean(message)}
     if isinstance(error, Retry):
         fields["retry"] = True
-        if error.countdown is not None:
+        if error.at is not None:
+            at = error.at.timestamp() if isinstance(error.at, datetime) else error.at
+            fields["retry_after"] = max(0.0, at - time.time())
+        elif error.countdown is not None:
             fields["retry_after"] = max(0.0, float(error.countdown))
     elif isinstance(error, _HOPELESS):
         fields["reject"] = True
