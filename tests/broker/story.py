@@ -108,6 +108,7 @@ from geartrain.broker.effects import (
     StoreReply,
     WorkersReport,
 )
+from geartrain.broker.inquiring import framed, unframed
 from geartrain.broker.job import HIGH, LOW, NORMAL, STATE_NAMES, Job
 from geartrain.broker.policy import Policy
 from geartrain.broker.shared_commands import (
@@ -175,7 +176,7 @@ STATES = {
     "trust": TrustLease,
     "lost": LoseLease,
 }
-OUTCOME_WORDS = ["completed", "failed", "exception", "too large"]
+OUTCOME_WORDS = ["completed", "failed", "exception", "too_large", "streamed"]
 QUESTIONS = ["show", "letters after", "retry", "remove"]
 OUTCOMES = {
     DONE: "OK",
@@ -255,6 +256,8 @@ def result_of(question: AskForResult, words: list[str]) -> ResultFound:
     """Return what the store knows of a job that has ended."""
     data = " ".join(words[1:]).encode()
     outcome = OUTCOME_WORDS.index(words[0])
+    if words[0] == "streamed":
+        data = framed([word.encode() for word in words[1:]])
     return ResultFound(question.inquiry, question.handle, outcome, data)
 
 
@@ -290,7 +293,8 @@ def words_of(effect: Effect) -> str:
     if isinstance(effect, KeepResult):
         outcome = OUTCOME_WORDS[effect.outcome]
         until = f"until {effect.expires:g}"
-        return joined(f"disk <- result {text(effect.handle)} {outcome} {until}", effect.data)
+        data = b" + ".join(unframed(effect.data)) if outcome == "streamed" else effect.data
+        return joined(f"disk <- result {text(effect.handle)} {outcome} {until}", data)
     if isinstance(effect, AskForResult):
         return f"disk <- result of {text(effect.handle)} for {text(effect.inquiry)}?"
     if isinstance(effect, AskStore):

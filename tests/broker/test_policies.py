@@ -296,7 +296,7 @@ def test_result_that_is_too_large_is_not_kept() -> None:
     play = staged("retention=1h")
     play("3 can_do f", "1 submit_job_bg f", "3 grab_job")
     assert play.step(WorkComplete(3, b"H:t:1", b"x" * (MAX_RESULT + 1))) == [
-        "disk <- result H:t:1 too large until 4600"
+        "disk <- result H:t:1 too_large until 4600"
     ]
 
 

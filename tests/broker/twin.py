@@ -70,6 +70,8 @@ class TwinJob:
         self.expires: float | None = None
         # Workers lost with it.
         self.losses = 0
+        # What its worker has sent of its result.
+        self.parts: list[bytes] = []
         # Whether submissions with its unique key join it; when it last got in line.
         self.claims = False
         self.lined = 0
@@ -478,7 +480,7 @@ class Twin:
         policy = self.policy(job)
         if overdue and policy.attempts:
             if not self.tried_again(job, "failed", "", "it took too long"):
-                self.fail(job)
+                self.fail(job, "it took too long")
             return True
         job.losses += gone
         attempts = job.attempts + 1
@@ -531,7 +533,7 @@ class Twin:
             self.bury(job, why)
         else:
             self.told.append(f"log <- gave up {job.handle}")
-        self.fail(job)
+        self.fail(job, why)
 
     def bury(self, job: TwinJob, why: str) -> None:
         self.told.append(f"disk <- bury {job.number} after {job.attempts}: {why}")
@@ -545,10 +547,23 @@ class Twin:
 
     # Ends.
 
-    def fail(self, job: TwinJob) -> None:
+    def fail(self, job: TwinJob, why: str = "") -> None:
+        """End a job badly, because its policy says so if there is a reason."""
+        if why:
+            self.raise_in(job, f'{{"type":"GivenUp","message":"{why}"}}')
+            return
         self.keep_result(job, "failed", "")
         for client in job.clients:
             self.tell(client, f"WORK_FAIL {job.handle}")
+        self.end(job)
+
+    def raise_in(self, job: TwinJob, data: str) -> None:
+        self.keep_result(job, "exception", data)
+        for client in job.clients:
+            if self.session(client).exceptions:
+                self.tell(client, joined("WORK_EXCEPTION", job.handle, data))
+            else:
+                self.tell(client, f"WORK_FAIL {job.handle}")
         self.end(job)
 
     def end(self, job: TwinJob) -> None:
@@ -648,6 +663,7 @@ class Twin:
         session.holds.append(job)
         job.state = RUNNING
         job.worker = session.number
+        job.parts = []
         if job.handle in session.excepted:
             # What it says of the job from here on is about this attempt.
             session.excepted.remove(job.handle)
@@ -680,6 +696,8 @@ class Twin:
             self.refuse(session, "Job does not exist on server")
             return
         packet = next(name for name, report in REPORTS.items() if isinstance(command, report))
+        if packet == "work_data":
+            job.parts.append(command.workload)
         for client in job.clients:
             self.tell(client, joined(packet.upper(), job.handle, command.workload))
 
@@ -698,7 +716,11 @@ class Twin:
             if not self.may_try_again(job, "failed", "", "its worker said WORK_FAIL"):
                 self.fail(job)
             return
-        self.keep_result(job, "completed", text(command.workload))
+        if job.parts:
+            pieces = [*job.parts, command.workload]
+            self.keep_result(job, "streamed", " + ".join(text(piece) for piece in pieces))
+        else:
+            self.keep_result(job, "completed", text(command.workload))
         for client in job.clients:
             self.tell(client, joined("WORK_COMPLETE", job.handle, command.workload))
         self.end(job)
@@ -715,13 +737,7 @@ class Twin:
         data = text(command.workload)
         if self.may_try_again(job, "exception", data, "its worker raised"):
             return
-        self.keep_result(job, "exception", data)
-        for client in job.clients:
-            if self.session(client).exceptions:
-                self.tell(client, joined("WORK_EXCEPTION", job.handle, command.workload))
-            else:
-                self.tell(client, f"WORK_FAIL {job.handle}")
-        self.end(job)
+        self.raise_in(job, data)
 
     def may_try_again(self, job: TwinJob, outcome: str, data: str, why: str) -> bool:
         if job.function not in self.policies:

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from geartrain.store.batch import COMPLETED, EXCEPTED, FAILED, TOO_LARGE, Batch, DeadLetter, Result
+from geartrain.store.batch import (
+    COMPLETED,
+    EXCEPTED,
+    FAILED,
+    STREAMED,
+    TOO_LARGE,
+    Batch,
+    DeadLetter,
+    Result,
+)
 from geartrain.store.memory import OVERHEAD, MemoryStore
 from geartrain.store.queue_store import QueueStore
 from geartrain.store.rows import letter_row_of, result_row_of, row_of
@@ -48,7 +57,13 @@ def letters(store: QueueStore, after: int = 0, limit: int = 100) -> list[int]:
 
 @pytest.mark.parametrize(
     ("outcome", "data"),
-    [(COMPLETED, b"\0\xff'\r\n"), (FAILED, b""), (EXCEPTED, b"why"), (TOO_LARGE, b"")],
+    [
+        (COMPLETED, b"\0\xff'\r\n"),
+        (FAILED, b""),
+        (EXCEPTED, b"why"),
+        (TOO_LARGE, b""),
+        (STREAMED, b"\0"),
+    ],
 )
 def test_result_comes_back_as_it_was(any_store: QueueStore, outcome: int, data: bytes) -> None:
     result = make_result(1, outcome, data)

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -256,3 +256,43 @@ def test_a_failed_task_without_retries_leaves_no_dead_letter(app: App, server: T
     assert drain(app) == 1
     with AdminClient(server.address) as admin:
         assert admin.dead_letters() == []
+
+
+def test_what_a_generator_yields_is_kept_as_a_list(app: App, server: TestServer) -> None:
+    @app.task(retention="1h")
+    def count(to: int) -> Iterator[int]:
+        yield from range(to)
+
+    @app.task(retention="1h", codec="raw")
+    async def cut(data: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(data), 2):
+            yield data[start : start + 2]
+
+    @app.task
+    def forget(to: int) -> Iterator[int]:
+        yield from range(to)
+
+    counted, nothing, pieces, lost = (
+        count.delay(3),
+        count.delay(0),
+        cut.delay(b"abc"),
+        forget.delay(2),
+    )
+    asked: list[object] = []
+    waiting = threading.Thread(target=lambda: asked.append(no_result(lost)))
+    waiting.start()
+    with AdminClient(server.address) as admin:
+        eventually(lambda: len(admin.show_jobs()) == 5, "somebody waits")
+    assert drain(app) == 4
+    waiting.join(DEADLINE)
+    assert counted.result(DEADLINE) == [0, 1, 2]
+    assert nothing.result(DEADLINE) == []
+    assert pieces.result(DEADLINE) == [b"ab", b"c"]
+    for error in (*asked, no_result(lost)):
+        assert 'write for instance @app.task(retention="1d")' in str(error)
+
+
+def no_result(handle: TaskHandle[list[int]]) -> Exception:
+    with pytest.raises(NoResult) as caught:
+        handle.result(DEADLINE)
+    return caught.value

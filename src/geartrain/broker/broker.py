@@ -78,7 +78,7 @@ from geartrain.broker.effects import (
     SessionEffect,
 )
 from geartrain.broker.function import Function
-from geartrain.broker.inquiring import COMPLETED, EXCEPTED, FAILED, conclude, inquire
+from geartrain.broker.inquiring import COMPLETED, EXCEPTED, FAILED, conclude, inquire, keep_part
 from geartrain.broker.job import DELAYED, ENDED, NORMAL, RUNNING, STORING, WAITING, Job
 from geartrain.broker.policing import Agenda, assigned, held_back, released, strike, watch
 from geartrain.broker.policy import Policy
@@ -824,7 +824,11 @@ class Broker:
     def work_data(self, session: Session, command: WorkData) -> None:
         """Pass a part of the result on."""
         job = self.held_job(session, command, b"Job does not exist on server")
-        if job is not None and job.listeners is not None:
+        if job is None:
+            return
+        if job.line is not None and job.line.policing is not None:
+            keep_part(job.line.policing, job, command.workload)
+        if job.listeners is not None:
             for listener in job.listeners:
                 self.tell(listener, SendData(listener.number, job.handle, command.workload))
 

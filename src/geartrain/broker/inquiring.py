@@ -30,6 +30,7 @@ from geartrain.broker.effects import (
     JobReport,
     KeepResult,
     SendComplete,
+    SendData,
     SendException,
     SendFail,
     StoreReply,
@@ -39,6 +40,7 @@ from geartrain.broker.session import Session
 
 if TYPE_CHECKING:
     from geartrain.broker.broker import Broker
+    from geartrain.broker.policing import Policing
 
 __all__ = [
     "COMPLETED",
@@ -47,17 +49,24 @@ __all__ = [
     "FAILED",
     "LIST_LETTERS",
     "MAX_RESULT",
+    "NOT_KEPT",
     "REMOVE_LETTER",
     "RETRY_LETTER",
     "SHOW_ENDED",
+    "STREAMED",
     "TOO_LARGE",
+    "Parts",
     "ask_store",
     "conclude",
+    "framed",
+    "heard",
     "inquire",
+    "keep_part",
     "leave_inquiry",
     "result_found",
     "store_answered",
     "tell_inquirers",
+    "unframed",
 ]
 
 # Outcomes of a job, numbered as the store has them.
@@ -66,6 +75,8 @@ FAILED: Final = 1
 EXCEPTED: Final = 2
 # Completed, with more than MAX_RESULT bytes, which are not kept.
 TOO_LARGE: Final = 3
+# Completed, after data that came before; see ``framed``.
+STREAMED: Final = 4
 
 # What the answer about a dead letter starts with; the reason follows.
 DEAD: Final = b"dead letter: "
@@ -75,6 +86,9 @@ SHOW_ENDED: Final = 0
 LIST_LETTERS: Final = 1
 RETRY_LETTER: Final = 2
 REMOVE_LETTER: Final = 3
+
+# What the answer says about a result of more than that.
+NOT_KEPT: Final = b"the job is done, but its result was too large to be kept"
 
 # Largest result that is kept, in bytes.
 MAX_RESULT: Final = 16 * 1024 * 1024
@@ -99,29 +113,105 @@ def conclude(broker: Broker, job: Job, outcome: int, data: bytes, why: bytes = b
     assert function is not None
     policing = function.policing
     if policing is not None and job.obligation and policing.policy.retention > 0.0:
-        kept = outcome
-        rest = data
-        if len(data) > MAX_RESULT:
-            kept = TOO_LARGE
-            rest = b""
+        kept, rest = whole(policing, job, outcome, data)
         now = broker.now
         expires = now + policing.policy.retention
         broker.effects.append(
             KeepResult(job.handle, job.number, function.name, kept, rest, now, expires)
         )
     if not broker.ends_later(job):
-        tell_inquirers(broker, job, outcome, data, why)
+        told, words = heard(job, outcome, data, why)
+        tell_inquirers(broker, job, told, words)
 
 
-def tell_inquirers(broker: Broker, job: Job, outcome: int, data: bytes, why: bytes) -> None:
-    """Tell who inquired how a job ended, or that it is a dead letter, and why."""
+def heard(job: Job, outcome: int, data: bytes, why: bytes) -> tuple[int, bytes]:
+    """Return what those hear who inquired after a job that ends, as `conclude` is told it."""
+    if why:
+        return EXCEPTED, DEAD + why
+    assert job.line is not None
+    policing = job.line.policing
+    if policing is None or not policing.parts:
+        return outcome, data
+    parts = policing.parts.get(job.handle)
+    if parts is not None and not parts.kept and outcome == COMPLETED:
+        # The end without the rest would look like all of it.
+        return FAILED, b""
+    return whole(policing, job, outcome, data)
+
+
+def tell_inquirers(broker: Broker, job: Job, outcome: int, data: bytes) -> None:
+    """Tell who inquired how a job ended."""
     inquiries = broker.inquiries.pop(job.handle, None)
     if inquiries is not None:
         for inquiry in list(inquiries):
-            if why:
-                answer(broker, inquiry, EXCEPTED, DEAD + why)
-            else:
-                answer(broker, inquiry, outcome, data)
+            answer(broker, inquiry, outcome, data)
+
+
+# Results in parts.
+
+
+class Parts:
+    """
+    Data that a running job has sent.
+
+    Attributes:
+        kept: Whether they are to be kept.
+        pieces: In order; none where they are not kept, or are too many.
+        size: Bytes of them all.
+
+    """
+
+    __slots__ = ("kept", "pieces", "size")
+
+    def __init__(self, kept: bool) -> None:
+        self.kept = kept
+        self.pieces: list[bytes] = []
+        self.size = 0
+
+
+def keep_part(policing: Policing, job: Job, data: bytes) -> None:
+    """Note a part of a result; a job that nobody asks for later may still become one."""
+    parts = policing.parts.get(job.handle)
+    if parts is None:
+        parts = policing.parts[job.handle] = Parts(policing.policy.retention > 0.0)
+    parts.size += len(data)
+    if parts.kept:
+        parts.pieces.append(data)
+    if parts.size > MAX_RESULT:
+        parts.pieces = []
+
+
+def whole(policing: Policing, job: Job, outcome: int, data: bytes) -> tuple[int, bytes]:
+    """Return the outcome and the data that are kept of a job, with all its parts."""
+    if outcome != COMPLETED:
+        return outcome, data
+    parts = policing.parts.get(job.handle)
+    if len(data) > MAX_RESULT:
+        return TOO_LARGE, b""
+    if parts is None:
+        return COMPLETED, data
+    if not parts.kept or parts.size + len(data) > MAX_RESULT:
+        return TOO_LARGE, b""
+    return STREAMED, framed([*parts.pieces, data])
+
+
+def framed(pieces: list[bytes]) -> bytes:
+    """Return pieces as one text: each behind its length, in four bytes."""
+    return b"".join([len(piece).to_bytes(4, "big") + piece for piece in pieces])
+
+
+def unframed(data: bytes) -> list[bytes]:
+    """Return the pieces; at least one, whatever the store may hold."""
+    pieces: list[bytes] = []
+    start = 0
+    while start + 4 <= len(data):
+        end = start + 4 + int.from_bytes(data[start : start + 4], "big")
+        pieces.append(data[start + 4 : end])
+        start = end
+    return pieces or [b""]
+
+
+# Questions and answers.
 
 
 def inquire(broker: Broker, session: Session, command: SubmitJob) -> None:
@@ -177,9 +267,14 @@ def answer(broker: Broker, inquiry: Job, outcome: int, data: bytes) -> None:
     """Tell who inquired how the job ended, and end the inquiry."""
     listeners = inquiry.listeners
     assert listeners is not None
+    if outcome == TOO_LARGE:
+        outcome, data = EXCEPTED, NOT_KEPT
+    parts = unframed(data) if outcome == STREAMED else [data]
     for listener in listeners:
-        if outcome == COMPLETED:
-            broker.tell(listener, SendComplete(listener.number, inquiry.handle, data))
+        if outcome in (COMPLETED, STREAMED):
+            for part in parts[:-1]:
+                broker.tell(listener, SendData(listener.number, inquiry.handle, part))
+            broker.tell(listener, SendComplete(listener.number, inquiry.handle, parts[-1]))
         elif outcome == FAILED or not listener.exceptions:
             broker.tell(listener, SendFail(listener.number, inquiry.handle, b""))
         else:

@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from geartrain.broker.inquiring import leave_inquiry
+from geartrain.broker.inquiring import Parts, leave_inquiry
 from geartrain.broker.job import ENDED, HELD, RUNNING, WAITING, Job
 from geartrain.broker.policy import NO_LIMIT, Policy
 
@@ -89,6 +89,7 @@ class Policing:
             since 1970.
         opening: When the function opens again that its interval has closed.
         losses: How many workers were lost with a job, by handle; lost itself at a restart.
+        parts: What running jobs have sent of their results, by handle.
         expiries: Until when a job may wait, by handle, in seconds since 1970.
         keys: Jobs by key, where the policy limits them.
         freed: Keys of which a job has ended or was taken back.
@@ -102,6 +103,7 @@ class Policing:
         "losses",
         "next_turn",
         "opening",
+        "parts",
         "policy",
         "reserved",
     )
@@ -112,6 +114,7 @@ class Policing:
         self.next_turn = 0.0
         self.opening = 0.0
         self.losses: dict[bytes, int] = {}
+        self.parts: dict[bytes, Parts] = {}
         self.expiries: dict[bytes, float] = {}
         self.keys: dict[bytes, Key] = {}
         self.freed: list[bytes] = []
@@ -317,6 +320,8 @@ def assigned(broker: Broker, policing: Policing, job: Job, timeout: float) -> fl
     assert worker is not None
     # What it says of the job from here on is about this attempt, not about the one that raised.
     worker.excepted.pop(job.handle, None)
+    if policing.parts:
+        policing.parts.pop(job.handle, None)
     if policy.queued_only:
         function.release_unique(job)
     if policy.per_key:
@@ -378,6 +383,8 @@ def strike(broker: Broker, policing: Policing, job: Job, state: int) -> None:
     if policing.reserved:
         leave_inquiry(broker, job)
     policing.losses.pop(job.handle, 0)
+    if policing.parts:
+        policing.parts.pop(job.handle, None)
     if policing.expiries.pop(job.handle, -1.0) >= 0.0:
         broker.agenda.watched -= 1
     if policing.policy.per_key and state in (WAITING, HELD):

@@ -26,7 +26,7 @@ from geartrain.broker.effects import (
     SendFail,
     StatusResult,
 )
-from geartrain.broker.inquiring import COMPLETED, EXCEPTED, FAILED, tell_inquirers
+from geartrain.broker.inquiring import COMPLETED, EXCEPTED, FAILED, heard, tell_inquirers
 from geartrain.broker.job import ENDED, ENDING, RUNNING, STORING, WAITING, Job
 from geartrain.broker.shared_commands import (
     Coalesced,
@@ -57,18 +57,20 @@ class Ending:
         job: The job; its listeners have not been told.
         outcome: COMPLETED, FAILED or EXCEPTED.
         workload: What its listeners will be sent.
-        why: Why it is a dead letter by then; empty where it is none.
+        told: The outcome that those hear who inquired.
+        words: What came with that.
         answers: Answers to administrators that wait for it.
 
     """
 
-    __slots__ = ("answers", "job", "outcome", "why", "workload")
+    __slots__ = ("answers", "job", "outcome", "told", "words", "workload")
 
-    def __init__(self, job: Job, outcome: int, workload: bytes, why: bytes) -> None:
+    def __init__(self, job: Job, outcome: int, workload: bytes, told: int, words: bytes) -> None:
         self.job = job
         self.outcome = outcome
         self.workload = workload
-        self.why = why
+        self.told = told
+        self.words = words
         self.answers: list[AdminResult] = []
 
 
@@ -103,11 +105,11 @@ def obey(broker: Broker, now: float, command: Command) -> None:
 
 def end_later(broker: Broker, job: Job, outcome: int, workload: bytes) -> None:
     """Let a job end with its removal from the store; its key is free here from now on."""
+    told, words = heard(job, outcome, workload, broker.burying.pop(job.number, b""))
     broker.end(job)
-    why = broker.burying.pop(job.number, b"")
     job.state = ENDING
     broker.jobs[job.handle] = job
-    broker.endings[job.number] = Ending(job, outcome, workload, why)
+    broker.endings[job.number] = Ending(job, outcome, workload, told, words)
 
 
 def forgotten(broker: Broker, numbers: list[int]) -> None:
@@ -123,7 +125,7 @@ def forgotten(broker: Broker, numbers: list[int]) -> None:
             for listener in job.listeners:
                 tell_end(broker, listener, ending)
             broker.stop_listening(job)
-        tell_inquirers(broker, job, ending.outcome, ending.workload, ending.why)
+        tell_inquirers(broker, job, ending.told, ending.words)
         for answer in ending.answers:
             answer.waits = False
             broker.release(answer.session)

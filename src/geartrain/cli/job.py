@@ -155,7 +155,9 @@ def kept_result(server: str | None, handle: str) -> bytes | None:
 
     with Client(server) as client:
         try:
-            return client.call("geartrain:result", handle, timeout=30.0)
+            job = client.submit("geartrain:result", handle)
+            result = job.result(30.0)
+            return b"".join([*job.data, result])
         except JobError:
             return None
 

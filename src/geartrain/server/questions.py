@@ -22,7 +22,7 @@ from geartrain.broker.inquiring import (
 )
 from geartrain.broker.retrying import MAX_QUOTED
 from geartrain.server.text_commands import fact_lines
-from geartrain.store.batch import OUTCOME_NAMES, TOO_LARGE, DeadLetter, Result
+from geartrain.store.batch import OUTCOME_NAMES, DeadLetter, Result
 from geartrain.store.queue_store import QueueStore
 from geartrain.wire.text import END_OF_LIST, OK, UNKNOWN_JOB, printable
 
@@ -63,9 +63,6 @@ def result_of(store: QueueStore, effect: AskForResult, now: float) -> ResultFoun
             return ResultFound(effect.inquiry, effect.handle, EXCEPTED, why)
     if result is None:
         return ResultFound(effect.inquiry, effect.handle, FAILED, b"")
-    if result.outcome == TOO_LARGE:
-        reason = b"the job is done, but its result was too large to be kept"
-        return ResultFound(effect.inquiry, effect.handle, EXCEPTED, reason)
     return ResultFound(effect.inquiry, effect.handle, result.outcome, result.data)
 
 

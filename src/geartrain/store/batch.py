@@ -16,6 +16,7 @@ __all__ = [
     "EXCEPTED",
     "FAILED",
     "OUTCOME_NAMES",
+    "STREAMED",
     "TOO_LARGE",
     "Batch",
     "Coalesced",
@@ -31,7 +32,16 @@ EXCEPTED: Final = 2
 # Completed, but the result is larger than those that are kept; its data are empty.
 TOO_LARGE: Final = 3
 
-OUTCOME_NAMES: Final = ("completed", "failed", "exception", "completed, result too large")
+# Completed; the data are parts, as the broker has framed them.
+STREAMED: Final = 4
+
+OUTCOME_NAMES: Final = (
+    "completed",
+    "failed",
+    "exception",
+    "completed, result too large",
+    "completed",
+)
 
 
 class DeadLetter:
@@ -61,7 +71,7 @@ class Result:
         handle: The job's handle.
         number: The job's number.
         function: Name of the job's function.
-        outcome: COMPLETED, FAILED, EXCEPTED or TOO_LARGE.
+        outcome: COMPLETED, FAILED, EXCEPTED, TOO_LARGE or STREAMED.
         data: The result, or what the exception says.
         ended: When the job ended, in seconds since 1970.
         expires: When the result may be forgotten, in seconds since 1970.

@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Final
 
 from geartrain.broker.job import HIGH, LOW, NORMAL, Job
-from geartrain.store.batch import COMPLETED, TOO_LARGE, DeadLetter, Result
+from geartrain.store.batch import COMPLETED, STREAMED, DeadLetter, Result
 from geartrain.store.queue_store import Damaged
 
 __all__ = [
@@ -187,7 +187,7 @@ def read_result(row: Sequence[object]) -> Result | Damaged:
         and type(number) is int
         and type(function) is bytes
         and type(outcome) is int
-        and COMPLETED <= outcome <= TOO_LARGE
+        and COMPLETED <= outcome <= STREAMED
         and type(data) is bytes
         and type(ended) is float
         and type(expires) is float

@@ -9,10 +9,11 @@ works in any process and holds nothing open.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from geartrain.client.job import JobRecord
 from geartrain.client.reports import JobHandle, Status
+from geartrain.client.submission import Submission
 from geartrain.errors import JobException, JobFailed, NoResult
 from geartrain.tasks.codec import Codec
 from geartrain.tasks.failure import read_failure
@@ -33,8 +34,8 @@ class TaskHandle(Generic[R]):
         handle: The server's name of the job.
         function: Name of the task on the wire.
         codec: Reads the result.
-        kind: What the result is annotated as.
-        streams: Whether the task yields pieces, of which servers keep none.
+        kind: What the result is annotated as, or what is yielded.
+        streams: Whether the task yields; its result is the list of what it yielded.
 
     """
 
@@ -93,22 +94,24 @@ class TaskHandle(Generic[R]):
         from geartrain.client.sync import Client
 
         with Client(self.server) as client:
+            job = client.start([Submission(RESULT_FUNCTION, self.handle)])[0]
             try:
-                workload = client.call(RESULT_FUNCTION, self.handle, timeout=timeout)
+                workload = job.result(timeout)
             except (JobException, JobFailed) as error:
                 raise self._failure(error) from None
-        return self._read(workload)
+        return self._read(workload, job.data)
 
     async def aresult(self, timeout: float | None = None) -> R:
         """Wait as `result` does, on an event loop."""
         from geartrain.client.aio import AsyncClient
 
         async with AsyncClient(self.server) as client:
+            job = client.start(Submission(RESULT_FUNCTION, self.handle))
             try:
-                workload = await client.call(RESULT_FUNCTION, self.handle, timeout=timeout)
+                workload = await job.result(timeout)
             except (JobException, JobFailed) as error:
                 raise self._failure(error) from None
-        return self._read(workload)
+        return self._read(workload, job.data)
 
     def cancel(self) -> None:
         """
@@ -128,16 +131,20 @@ class TaskHandle(Generic[R]):
         try:
             if record is None:
                 raise JobFailed(self.handle.encode())
-            return self._read(record.outcome())
+            return self._read(record.outcome(), record.data)
         except (JobException, JobFailed) as error:
             raise self._failure(error) from None
 
-    def _read(self, workload: bytes) -> R:
-        if self.streams:
-            raise NoResult(self.handle.encode(), self.function)
-        value = self.codec.loads(workload) if workload else None
-        result: R = self.codec.convert(value, self.kind)
-        return result
+    def _read(self, workload: bytes, pieces: list[bytes]) -> R:
+        result: Any = (
+            [self._convert(piece) for piece in pieces] if self.streams else self._convert(workload)
+        )
+        return cast(R, result)
+
+    def _convert(self, data: bytes) -> Any:
+        # Nothing at all is what other languages' workers send for nothing.
+        value = self.codec.loads(data) if data or self.codec.name == "raw" else None
+        return self.codec.convert(value, self.kind)
 
     def _failure(self, error: JobException | JobFailed) -> Exception:
         handle = self.handle.encode()

@@ -230,7 +230,9 @@ class RemoteTask(Generic[P, R]):
     def handle(self, server: str, handle: Text) -> TaskHandle[R]:
         """Return the handle of a job that was submitted elsewhere or written down."""
         text = handle.decode() if isinstance(handle, bytes) else handle
-        kind = None if self.streams else self.arguments.annotation("return")
+        kind = self.arguments.annotation("return")
+        if self.streams:
+            kind = returned_kind(kind)
         return TaskHandle(server, text, self.name, self.codec, kind, self.streams)
 
     # On an event loop.
