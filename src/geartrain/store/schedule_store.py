@@ -154,8 +154,13 @@ class ScheduleStore(Protocol):
         """Return the fires that ``me`` owns and that have not ended."""
         ...
 
-    def insert(self, fires: Sequence[Fire], who: str) -> Sequence[Fire]:
-        """Insert fires that a person or an agent asked for; return those that are new."""
+    def insert(self, fires: Sequence[Fire], who: str, *, again: bool = False) -> Sequence[Fire]:
+        """
+        Insert fires that a person or an agent asked for; return those that are new.
+
+        With ``again`` one whose key is there already and that has ended begins anew: it is written
+        as it was given, under its old id, with no owner and not followed, and counts as new.
+        """
         ...
 
     def mark(
