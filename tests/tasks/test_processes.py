@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -187,6 +188,79 @@ def test_a_worker_program_starts_anew_when_files_change(
         program.wait_for("ready: 1 at once", times=2)
         assert shop.add.call(1) == 102
         assert program.stop() == 0
+
+
+RENEWED = """
+from pathlib import Path
+from geartrain import App
+app = App()
+
+@app.task
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+@app.task
+def hold(path: str) -> str:
+    return Path(path).read_text()
+"""
+
+
+@pytest.mark.parametrize("pool", ["thread", "process", "async"])
+def test_hangup_has_a_worker_finish_and_start_anew_with_new_code(
+    server: TestServer, app: App, tmp_path: Path, pool: str
+) -> None:
+    module, gate, ready = (tmp_path / name for name in ("renewed_shop.py", "gate", "ready"))
+    module.write_text(RENEWED)
+    os.mkfifo(gate)
+    arguments = ["worker", "renewed_shop", "-s", server.address, "--pool", pool, "-c", "2"]
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hears,
+        Program(
+            *arguments,
+            "--ready-file",
+            str(ready),
+            cwd=tmp_path,
+            NOTIFY_SOCKET=listen(hears, tmp_path / "notify"),
+        ) as program,
+    ):
+        assert hears.recv(100) == b"READY=1"
+        assert ready.read_text() == f"{program.process.pid}\n"
+        assert shop.add.call(1) == 2
+        job = shop.hold.submit(str(gate))
+        with gate.open("w") as through:
+            module.write_text(RENEWED.replace("a + b", "a + b + 1000"))
+            program.process.send_signal(signal.SIGHUP)
+            assert hears.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+            assert not ready.exists()
+            through.write("seen to its end")
+        assert job.result(DEADLINE) == "seen to its end"
+        assert hears.recv(100) == b"READY=1"
+        assert shop.add.call(1) == 1002
+        assert ready.read_text() == f"{program.process.pid}\n"
+        assert program.stop() == 0
+        assert not ready.exists()
+
+
+def listen(hears: socket.socket, path: Path) -> str:
+    hears.bind(str(path))
+    hears.settimeout(DEADLINE)
+    return str(path)
+
+
+@pytest.mark.parametrize("pool", ["thread", "async"])
+def test_a_worker_that_is_stopped_after_a_hangup_does_not_start_anew(
+    server: TestServer, app: App, tmp_path: Path, pool: str
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with Program(*worker_arguments(server, pool, "-c", "1", "--queues", "hold")) as program:
+        program.wait_for("ready: 1 at once")
+        handle = shop.hold.delay(str(gate))
+        with gate.open("w"):
+            program.process.send_signal(signal.SIGHUP)
+            program.wait_for("stopping: no more jobs")
+            assert program.stop() == 1
+        handle.cancel()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def dev(
         print("ready; Ctrl-C ends it", file=sys.stderr, flush=True)
 
     try:
-        run_server(server, ready=ready)
+        # SIGHUP says that the terminal is gone.
+        run_server(server, ready=ready, reopen_log=server.stop)
     finally:
         if reloader is not None and watching is not None:
             reloader.stop()

@@ -83,7 +83,7 @@ class Reloader:
 def run_reloaded(arguments: list[str], paths: Iterable[Path]) -> int:
     """Run ``geartrain`` with these arguments, anew whenever a file changes, until a signal."""
     reloader = Reloader(arguments, paths)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, reloader.stop)
     return reloader.run()
 

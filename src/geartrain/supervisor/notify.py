@@ -1,5 +1,5 @@
 """
-Tells a service manager such as systemd how the supervisor is (``sd_notify``).
+Tells a service manager such as systemd how this process is (``sd_notify``).
 """
 
 from __future__ import annotations

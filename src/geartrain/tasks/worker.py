@@ -184,6 +184,11 @@ class TaskWorker:
         """Ask for no more jobs, and leave when those held have ended. From any thread."""
         self._worker.stop(grace)
 
+    @property
+    def was_signalled(self) -> bool:
+        """Whether SIGTERM or SIGINT has asked it to stop, and not only `stop` or its age."""
+        return self._worker.was_signalled
+
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Wait until the servers know all tasks; from another thread than the one in `run`."""
         worker = self._worker

@@ -88,6 +88,7 @@ class AsyncWorker:
         options: Sequence[bytes] = (),
     ) -> None:
         self._options = [b"exceptions", *options]
+        self._was_signalled = False
         self._client_id = check_client_id(client_id)
         self._max_packet = max_packet
         self._abilities: Abilities[AsyncHandler] = Abilities(allow_async=True)
@@ -170,6 +171,11 @@ class AsyncWorker:
         """
         self._keeper.ask_stop(grace)
 
+    @property
+    def was_signalled(self) -> bool:
+        """Whether SIGTERM or SIGINT has asked it to stop."""
+        return self._was_signalled
+
     async def wait_until_ready(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109
         """
         Wait until every connected server, at least one, knows all functions.
@@ -226,6 +232,7 @@ class AsyncWorker:
                 loop.remove_signal_handler(number)
 
     def _receive_signal(self) -> None:
+        self._was_signalled = True
         self._keeper.ask_stop(0 if self._keeper.stop_asked else None)
 
 

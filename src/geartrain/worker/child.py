@@ -83,8 +83,8 @@ def serve(
     """
     # A signal to the whole group or service is the parent's to answer. Not SIG_IGN:
     # programs that a handler starts would inherit that.
-    signal.signal(signal.SIGINT, _leave_to_parent)
-    signal.signal(signal.SIGTERM, _leave_to_parent)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave_to_parent)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe = Pipe(connection)
     if on_start is not None:

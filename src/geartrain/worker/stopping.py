@@ -43,6 +43,8 @@ class StopWatch:
         self.deadline: float | None = None
         self.is_over = False
         self.takes_signals = False
+        # Whether a signal has asked for the stop, or for its haste.
+        self.was_signalled = False
         self.ended = threading.Event()
         # A worker that was made and never ran has neither: they come with `start`.
         self.bell: Bell | None = None
@@ -109,6 +111,7 @@ class StopWatch:
             bell.wait(self.seconds_left())
             for number in bell.silence():
                 if number in SIGNALS:
+                    self.was_signalled = True
                     # The second signal ends the grace time.
                     self.ask(0 if self.deadline is not None else None)
             if self.seconds_left() == 0.0:

@@ -205,6 +205,11 @@ class Worker:
         """
         self._stop_watch.ask(grace)
 
+    @property
+    def was_signalled(self) -> bool:
+        """Whether SIGTERM or SIGINT has asked it to stop."""
+        return self._stop_watch.was_signalled
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait for a worker that was started with `start`; return whether it has ended."""
         if self._thread is None:
