@@ -77,6 +77,20 @@ def test_a_user_who_does_not_exist_is_told_before_anything_starts(tmp_path: Path
     assert f"is no user of this system; did you mean {getpass.getuser()!r}?" in done.stderr
 
 
+def test_without_a_file_the_next_step_is_told(tmp_path: Path) -> None:
+    argv = [*GEARTRAIN, "up"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=10, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there is no file geartrain.toml; name one with --config, or write it" in done.stderr
+    # As it stands there, but for its indent.
+    example = done.stderr.partition("[programs.worker]")[2].partition("and look")[0]
+    lines = ["[programs.worker]", *map(str.strip, example.splitlines())]
+    (tmp_path / "geartrain.toml").write_text("\n".join(lines))
+    shown = subprocess.run([*argv, "--check"], capture_output=True, timeout=10, cwd=tmp_path)
+    assert b"geartrain worker module:app" in shown.stdout
+    assert b"starts 2 processes" in shown.stdout
+
+
 # Ends that take force.
 
 

@@ -43,6 +43,14 @@ def test_what_a_process_has_for_life_is_a_reason() -> None:
     ]
 
 
+def test_a_command_is_shown_as_a_shell_takes_it() -> None:
+    upper = Program("upper", ("tr", "a z", "A Z"))
+    assert shown([], [upper])[1] == "    command: tr 'a z' 'A Z'"
+    assert "    command: tr 'a z' 'A Z' -> tr -d x" in shown(
+        [upper], [replace(upper, command=("tr", "-d", "x"))]
+    )
+
+
 def test_values_of_the_environment_are_not_shown() -> None:
     changed = replace(WEB, environment={"TOKEN": "secret"})
     assert shown([WEB], [changed]) == [

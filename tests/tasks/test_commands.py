@@ -122,6 +122,20 @@ def test_dev_runs_a_server_and_a_worker_that_reloads(tmp_path: Path) -> None:
         assert program.process.wait(DEADLINE) == 0
 
 
+def test_dev_says_when_the_worker_has_ended_and_tries_again_with_other_code(
+    tmp_path: Path,
+) -> None:
+    with Program("dev", "fresh", "--listen", "127.0.0.1:0", cwd=tmp_path) as program:
+        program.wait_for("there is no module 'fresh' here")
+        program.wait_for("it ended with exit status 2; it starts anew when a Python file changes")
+        (tmp_path / "fresh.py").write_text(TEXT)
+        program.wait_for("ready: 2 at once")
+        program.process.send_signal(signal.SIGINT)
+        assert program.process.wait(DEADLINE) == 0
+        # The worker takes its leave before the server does.
+        assert "WARNING" not in program.read_log()
+
+
 def test_dev_without_an_app_is_a_server() -> None:
     with Program("dev", "--listen", "127.0.0.1:0") as program:
         program.wait_for("no worker: name one")

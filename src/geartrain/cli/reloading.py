@@ -61,11 +61,22 @@ class Reloader:
     def start(self) -> None:
         """Start the command."""
         # A group of its own, so that Ctrl-C comes once, from here.
-        self.process = subprocess.Popen(self.command, start_new_session=True)
+        process = self.process = subprocess.Popen(self.command, start_new_session=True)
+        threading.Thread(target=self.watch_end, args=(process,), daemon=True).start()
+
+    def watch_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Say when the command has ended by itself; it waits for better code then."""
+        status = process.wait()
+        if process is self.process:
+            print(
+                f"it ended with {describe(status)}; it starts anew when a Python file changes",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def end(self) -> int:
         """End the command, kindly first, and return its exit status."""
-        process = self.process
+        process, self.process = self.process, None
         if process is None:
             return 0
         process.terminate()
@@ -78,6 +89,11 @@ class Reloader:
     def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Have `run` end; a signal handler."""
         self.stopped.set()
+
+
+def describe(status: int) -> str:
+    """Return an exit status in words."""
+    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
 
 def run_reloaded(arguments: list[str], paths: Iterable[Path]) -> int:

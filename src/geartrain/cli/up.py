@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from geartrain.errors import UsageError
+
 __all__ = ["up"]
 
 
@@ -32,6 +34,12 @@ def up(
     from geartrain.supervisor.configuration import load_configuration
     from geartrain.supervisor.difference import differences
 
+    if not config.exists():
+        raise UsageError(
+            f"there is no file {config}; name one with --config, or write it, for instance\n\n"
+            '    [programs.worker]\n    task = "module:app"\n    numprocs = 2\n\n'
+            f"and look at what it starts with geartrain up --check --config {config}"
+        )
     # A log file would take the number of a stream that was closed, and get what goes there.
     fill_standard_streams()
     configuration = load_configuration(config)

@@ -4,6 +4,7 @@ What a new configuration changes, in words, before it is applied.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
@@ -61,7 +62,7 @@ def differences(old: Mapping[str, Program], new: Mapping[str, Program]) -> list[
 
 
 def _of_new(program: Program) -> tuple[str, ...]:
-    command = f"command: {' '.join(program.command)}"
+    command = f"command: {shlex.join(program.command)}"
     if program.autostart:
         return (command, _count("starts", program))
     return (command, "starts nothing by itself")
@@ -92,7 +93,7 @@ def _key_lines(key: str, before: object, after: object) -> list[str]:
 
 def _words(value: object) -> str:
     if isinstance(value, tuple):
-        return " ".join(map(str, value)) or "none"
+        return shlex.join(map(str, value)) or "none"
     return str(value) if value not in ("", None) else "none"
 
 
