@@ -86,19 +86,25 @@ coverage: .venv/.developer ## Branch coverage of the pure rooms.
 	@$(BIN)/coverage report --show-missing --fail-under=100
 
 .PHONY: faults
-faults: .venv/.developer ## Kill servers ROUNDS times on every store, stores too, and cut the network; judge from the clients' logs.
+faults: .venv/.developer ## Kill, stop, fill up, slow down and cut off servers and stores, ROUNDS times; judge from the clients' logs.
 	@bash tests/services/install.sh
 	@for store in sqlite postgresql mariadb galera redis memcached; do \
 		$(BIN)/python -m tests.faults --store $$store --rounds $(ROUNDS); \
-		$(BIN)/python -m tests.faults --store $$store --fault hang --rounds 10; done
+		$(BIN)/python -m tests.faults --store $$store --fault hang --rounds 10; \
+		$(BIN)/python -m tests.faults --store $$store --fault slow --rounds 10; done
 	@for store in postgresql mariadb galera redis; do \
 		$(BIN)/python -m tests.faults --store $$store --fault kill-both --rounds $(ROUNDS); done
 	@for store in postgresql mariadb galera redis memcached; do \
 		$(BIN)/python -m tests.faults --store $$store --fault down --rounds 10; done
-	@for store in postgresql mariadb; do \
+	@for store in sqlite postgresql mariadb redis; do \
+		$(BIN)/python -m tests.faults --store $$store --fault full --rounds 10; done
+	@for store in postgresql mariadb galera redis; do \
 		$(BIN)/python -m tests.faults.partition --store $$store --rounds 20; done
 	@for database in postgresql replica galera; do \
 		$(BIN)/python -m tests.faults --cluster $$database --rounds 50; done
+	@for database in postgresql galera; do \
+		$(BIN)/python -m tests.faults.takeover --store $$database --rounds 50; \
+		$(BIN)/python -m tests.faults.asleep --store $$database --seconds 30; done
 
 .PHONY: stores
 stores: .venv/.developer ## Test every store, also on a Galera cluster of three nodes.

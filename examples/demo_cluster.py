@@ -38,7 +38,7 @@ def play(running: Load) -> int:
     victim = running.members[0]
     say(f"{len(running.ledger.acked)} jobs acknowledged; kill -9 of {victim.name}")
     began = time.monotonic()
-    takeover = kill_one(running)
+    takeover = kill_one(running).whole
     running.run_for(AFTER)
     silence = running.ledger.longest_silence(began)
     verdict = running.finish()
@@ -48,7 +48,10 @@ def play(running: Load) -> int:
         ("run", verdict.run),
         ("lost", len(verdict.lost)),
         ("twice", f"{len(verdict.twice)} (all in flight when the server died)"),
-        ("takeover", f"{takeover:.1f} s until all that {victim.name} had acknowledged had run"),
+        (
+            "takeover",
+            f"{takeover:.1f} s until all that {victim.name} had acknowledged had run",
+        ),
         ("silence", f"{silence:.2f} s at most between two acknowledgements"),
     ):
         say(f"  {name:<9} {value}")

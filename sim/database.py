@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from geartrain.broker.job import Job
-from geartrain.errors import LeaseLost, StoreUnavailable
+from geartrain.errors import JobsRefused, LeaseLost, StoreUnavailable
 from geartrain.store.batch import Batch, Coalesced, Joined
 from geartrain.store.rows import row_of
-from sim.disk import Row
+from sim.disk import Row, Taste
 from sim.world import World
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Database:
         self.cut_off: set[Machine] = set()
         self.hangs_until = 0.0
         self.chance_of_failure = 0.0
+        self.taste = Taste()
         self.takeovers = 0
 
     # The way there and back.
@@ -93,9 +94,9 @@ class Database:
             return StoreUnavailable("the database failed")
         try:
             result = work()
-        except LeaseLost as error:
+        except (JobsRefused, LeaseLost) as error:
             result = error
-        if not fails:
+        if not fails or isinstance(result, JobsRefused):
             return result
         lost = StoreUnavailable("the answer was lost")
         lost.unknown = True
@@ -180,6 +181,10 @@ class Database:
         self, generation: int, batch: Batch, adds: Sequence[tuple[int, Row]]
     ) -> list[Coalesced]:
         """Make a batch durable: remove, then add, fenced by the lease."""
+        self.fence(generation)
+        refused = [number for number, row in adds if self.taste.refuses(row)]
+        if refused:
+            raise JobsRefused("not to its taste", refused if self.taste.names else ())
         self.renew(generation)
         coalesced: list[Coalesced] = []
         for number in batch.refused:

@@ -18,6 +18,8 @@ WORKS = "works"
 FAILS = "fails"
 # It is on disk, although the writer was told that it is not.
 FAILS_AFTER_ALL = "fails after all"
+# One of its jobs can't be stored.
+IS_REFUSED = "is refused"
 
 Row = tuple[object, ...]
 
@@ -28,7 +30,8 @@ class Commit:
 
     Attributes:
         lasts: Seconds until the writer hears of it.
-        fate: WORKS, FAILS or FAILS_AFTER_ALL.
+        fate: WORKS, FAILS, FAILS_AFTER_ALL or IS_REFUSED.
+        refused: Numbers of jobs that it is refused for, where the disk can name them.
 
     """
 
@@ -39,6 +42,33 @@ class Commit:
         self.dead = {letter.job.number: row_of(letter.job) for letter in batch.dead}
         self.lasts = lasts
         self.fate = fate
+        self.refused: list[int] = []
+
+
+class Taste:
+    """
+    Which jobs a store does not take, whatever becomes of the others.
+
+    Attributes:
+        dislikes: How the workloads of such jobs begin; empty where it takes all.
+        names: Whether it can tell which they are.
+        refused: Numbers of all that it did not take.
+
+    """
+
+    def __init__(self) -> None:
+        self.dislikes = b""
+        self.names = True
+        self.refused: set[object] = set()
+
+    def refuses(self, row: Row) -> bool:
+        """Return whether a row is one of them."""
+        workload = row[4]
+        assert isinstance(workload, bytes)
+        if not self.dislikes or not workload.startswith(self.dislikes):
+            return False
+        self.refused.add(row[0])
+        return True
 
 
 class Disk:
@@ -64,6 +94,7 @@ class Disk:
         self.is_down = False
         self.hangs_until = 0.0
         self.chance_of_failure = 0.0
+        self.taste = Taste()
         # Jobs of commits that failed, which may be on disk all the same.
         self.refused: set[int] = set()
 
@@ -91,11 +122,16 @@ class Disk:
             fate = FAILS
         elif world.happens(self.chance_of_failure):
             fate = FAILS if world.happens(0.5) else FAILS_AFTER_ALL
-        return Commit(batch, lasts, fate)
+        commit = Commit(batch, lasts, fate)
+        refused = [number for number, row in commit.adds.items() if self.taste.refuses(row)]
+        if refused and fate != FAILS:
+            commit.fate = IS_REFUSED
+            commit.refused = refused if self.taste.names else []
+        return commit
 
     def finish(self, commit: Commit) -> bool:
         """End a transaction and return whether it worked."""
-        if commit.fate == FAILS:
+        if commit.fate in (FAILS, IS_REFUSED):
             return False
         self.apply(commit)
         if commit.fate == WORKS:
@@ -105,7 +141,7 @@ class Disk:
 
     def crash_during(self, commit: Commit) -> None:
         """The writer's process died; what it had begun is there as a whole, or not at all."""
-        if commit.fate != FAILS and self.world.happens(0.5):
+        if commit.fate not in (FAILS, IS_REFUSED) and self.world.happens(0.5):
             self.apply(commit)
 
     def apply(self, commit: Commit) -> None:

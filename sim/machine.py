@@ -7,7 +7,7 @@ sockets, clock and disk. What it drives is the same: exchange, broker, group com
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from geartrain.broker.broker import Broker
 from geartrain.broker.commands import ClockSet, Restore
@@ -21,7 +21,7 @@ from geartrain.server.server import GENERATION_SHIFT
 from geartrain.server.text_commands import TextCommands
 from geartrain.wire.reader import MAX_PACKET
 from sim.account import Account
-from sim.disk import Commit, Disk, Row
+from sim.disk import IS_REFUSED, Commit, Disk, Row, Taste
 from sim.network import Line, Network
 from sim.world import Happening, World
 
@@ -263,14 +263,26 @@ class Process:
 
     def committed(self, worked: bool) -> None:
         """Acknowledge or refuse what the commit was for."""
-        self.commit = None
-        jobs = self.commits.succeeded() if worked else self.commits.failed()
+        commit, self.commit = self.commit, None
+        if commit is not None and commit.fate == IS_REFUSED:
+            jobs = self.narrow(commit.refused, self.machine.disk.taste)
+        else:
+            jobs = self.commits.succeeded() if worked else self.commits.failed()
         if jobs:
             self.answer(jobs, "" if worked else "the disk failed")
         if self.commits.failing and self.retry is None:
             self.retry = self.later(RETRY_AFTER, self.try_again)
         if self.commits.has_news() or self.commits.removing:
             self.commit_next()
+
+    def narrow(self, numbers: Sequence[int], taste: Taste) -> list[Job]:
+        """Return the jobs that are refused because the store does not take them."""
+        jobs = self.commits.narrow(numbers)
+        if not self.commits.failing:
+            for job in jobs:
+                if job.number not in taste.refused:
+                    self.machine.account.fail(f"{job.handle!r} was refused for another's sake")
+        return jobs
 
     def try_again(self) -> None:
         """Try what the store did not take."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from geartrain.broker.job import Job
-from geartrain.errors import LeaseLost, StoreUnavailable
+from geartrain.errors import JobsRefused, LeaseLost, StoreUnavailable
 from geartrain.server.cluster import Cluster
 from geartrain.server.commits import Commits
 from geartrain.server.exchange import Peer
@@ -194,6 +194,8 @@ class MemberProcess(Process):
         def answered(result: object) -> None:
             if isinstance(result, LeaseLost):
                 self.lose_lease()
+            elif isinstance(result, JobsRefused):
+                self.refuse(self.narrow(result.numbers, self.database.taste))
             elif isinstance(result, StoreUnavailable):
                 self.failed(result, {job.number for job in batch.adds})
             else:
@@ -220,9 +222,13 @@ class MemberProcess(Process):
         if error.unknown:
             self.cluster.step_uncertain([job for job in jobs if job.number in adds])
             jobs = [job for job in jobs if job.number not in adds]
+        self.refuse(jobs)
+
+    def refuse(self, jobs: list[Job]) -> None:
+        """Refuse jobs, and try again later what the database did not take."""
         if jobs:
             self.answer(jobs, "the database failed")
-        if self.retry is None:
+        if self.commits.failing and self.retry is None:
             self.retry = self.later(RETRY_AFTER, self.try_again)
 
     def renew(self) -> None:

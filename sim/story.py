@@ -172,6 +172,7 @@ class Story:
         for store in (self.disk, self.database):
             store.is_down = False
             store.chance_of_failure = 0.0
+            store.taste.dislikes = b""
             store.hangs_until = min(store.hangs_until, self.world.now)
         self.database.cut_off.clear()
         for machine in self.machines:
@@ -237,6 +238,21 @@ def disk_fails(story: Story) -> None:
     story.world.after(story.world.seconds(0, 4), mend)
 
 
+def disk_refuses_some(story: Story) -> None:
+    """The store does not take some jobs, and may not be able to tell which."""
+    random = story.world.random
+    first = b"%d" % random.randint(1, 9)
+    names = random.choice([True, False])
+    story.world.note(f"the store takes no job that begins with {first!r}")
+    for store in (story.disk, story.database):
+        store.taste.dislikes, store.taste.names = first, names
+
+    def mend() -> None:
+        story.disk.taste.dislikes = story.database.taste.dislikes = b""
+
+    story.world.after(story.world.seconds(0, 8), mend)
+
+
 def disk_hangs(story: Story) -> None:
     """The store does not answer for a while."""
     story.world.note("the store hangs")
@@ -283,6 +299,7 @@ TROUBLES: tuple[Trouble, ...] = (
     disk_fails,
     disk_hangs,
     clock_is_set,
+    disk_refuses_some,
 )
 
 
@@ -297,6 +314,7 @@ SHARED_TROUBLES: tuple[Trouble, ...] = (
     clock_is_set,
     machine_is_cut_off,
     database_is_down,
+    disk_refuses_some,
 )
 
 

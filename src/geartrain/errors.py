@@ -29,6 +29,7 @@ Every exception of the package.
     ├── CodecError               a value can't be written as bytes, or bytes can't be read
     ├── StoreError               the queue store can't do what was asked
     │   ├── StoreUnavailable         now; it may later
+    │   │   └── JobsRefused              some of the jobs; the others it can keep
     │   ├── StoreDamaged             ever; a person has to look at it
     │   └── LeaseLost                another server has taken this one's jobs over
     └── UsageError               a setting, an argument or a file is wrong
@@ -41,6 +42,7 @@ to the log in words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +59,7 @@ __all__ = [
     "JobException",
     "JobFailed",
     "JobTimeout",
+    "JobsRefused",
     "LeaseLost",
     "LineTooLong",
     "MalformedPacket",
@@ -461,6 +464,22 @@ class StoreUnavailable(StoreError):
     """
 
     unknown = False
+
+
+class JobsRefused(StoreUnavailable):
+    """
+    The store does not take some of the jobs it was given, and has stored nothing of that commit.
+
+    Without these jobs it may be tried again.
+
+    Attributes:
+        numbers: Of the jobs; empty where the store can't tell which they are.
+
+    """
+
+    def __init__(self, message: str, numbers: Sequence[int] = ()) -> None:
+        self.numbers = numbers
+        super().__init__(message)
 
 
 class StoreDamaged(StoreError):

@@ -7,15 +7,20 @@ Prints what clients and workers wrote down, and ends with 1 where a promise is b
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from tests.faults import disk
 from tests.faults.account import Verdict
 from tests.faults.killing import kill_again_and_again, trouble_again_and_again
+from tests.faults.server import Server
 from tests.faults.stores import KINDS, Rig, rig
 from tests.faults.torment import DATABASES, torment
+from tests.server.bystander import UNDISTURBED, at
 from tests.services.availability import SERVICES
 
 FAULTS = {
@@ -23,7 +28,16 @@ FAULTS = {
     "kill-both": "the server is killed, and each third time the store with it",
     "down": "the store is killed, and started again two seconds later",
     "hang": "the store hangs for two seconds; SQLite's file is locked by another program",
+    "slow": "each of its answers takes 0.3 seconds, and each sync with SQLite",
+    "full": "its disk has no room left, until something was refused; wants root",
 }
+# Bytes of a workload that soon finds no room on a full disk.
+LARGE = 16_000
+INSIDE = "GEARTRAIN_TESTS_WITH_DISK"
+# Seconds until a submission is refused, and until a store that works again is used; a busy machine
+# gets some more, and 99 of 100 echoes as much as everywhere in these tests.
+REFUSED = 1.0
+HEALED = 5.0
 
 
 def main() -> int:
@@ -49,6 +63,12 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     args = parser.parse_args()
+    if args.fault == "full" and INSIDE not in os.environ:
+        if not disk.can_be_made():
+            print("not run: a disk of its own wants root")  # noqa: T201
+            return 0
+        command = [*disk.ENTER, sys.executable, "-m", "tests.faults", *sys.argv[1:]]
+        return subprocess.run(command, env={**os.environ, INSIDE: "1"}).returncode
     print(f"seed {args.seed}", flush=True)  # noqa: T201
     if args.cluster:
         return cluster(args.cluster, args.rounds, args.seed)
@@ -61,33 +81,50 @@ def main() -> int:
         if args.store != "sqlite" and not SERVICES[args.store].present():
             print(f"{args.store}: not run for want of {SERVICES[args.store].packages}")  # noqa: T201
             return 0
-        with rig(args.store, Path(folder)) as store:
-            return one(args, Path(folder), store)
+        server = Server(args.server, Path(folder))
+        with rig(args.store, Path(folder), args.fault, lambda: pid(server)) as store:
+            server.store = store.url
+            return one(args, server, store)
 
 
-def one(args: argparse.Namespace, folder: Path, store: Rig) -> int:
+def pid(server: Server) -> int:
+    """Return the process id of a server that runs."""
+    assert server.process is not None
+    return server.process.pid
+
+
+def one(args: argparse.Namespace, server: Server, store: Rig) -> int:
     """Give one server and its store one kind of trouble."""
     named = f"{args.server}, {args.store}, {args.fault}, {args.rounds} rounds"
-    common = (args.server, folder, args.rounds, args.seed, store.url)
-    if args.fault in ("down", "kill-both") and store.lose is None:
-        raise SystemExit(f"{args.store} is no program of its own: it can't be killed")
+    needed = {"kill": "", "kill-both": "down"}.get(args.fault, args.fault)
+    if needed and needed not in store.troubles:
+        raise SystemExit(f"{args.store}: no such trouble as {args.fault} is known for it")
     if args.fault in ("kill", "kill-both"):
 
         def also(number: int) -> None:
-            if args.fault == "kill-both" and number % 3 == 2 and store.lose is not None:
-                store.lose()
-                store.back()
+            if needed and number % 3 == 2:
+                for action in store.troubles[needed]:
+                    action()
 
+        common = (args.server, server.folder, args.rounds, args.seed, store.url)
         return judge(named, kill_again_and_again(*common, also), "")
-    begin, end = (store.freeze, store.thaw)
-    if args.fault == "down" and store.lose is not None:
-        begin, end = (store.lose, store.back)
-    verdict, echoes = trouble_again_and_again(*common, begin, end)
-    slowest = sorted(echoes)[len(echoes) * 99 // 100]
-    more = f", slowest answer {verdict.slowest:.2f} s"
-    return judge(
-        named, verdict, f"{more}, echoes p99 {slowest * 1000:.0f} ms, slowest {max(echoes):.2f} s"
+    verdict, echoes = trouble_again_and_again(
+        server, args.rounds, args.seed, *store.troubles[needed], LARGE if needed == "full" else 0
     )
+    p99 = at(echoes, 0.99)
+    told = f", slowest answer {verdict.slowest:.2f} s, ERROR {verdict.slowest_refusal:.2f} s"
+    told += f", echoes p99 {p99 * 1000:.0f} ms, slowest {max(echoes):.2f} s"
+    late = [
+        name
+        for name, seconds, limit in (
+            ("ERROR", verdict.slowest_refusal, REFUSED + UNDISTURBED),
+            ("recovered", max(verdict.recoveries), HEALED),
+            ("echoes", p99, UNDISTURBED),
+        )
+        if seconds > limit
+    ]
+    told += f"; LATE: {', '.join(late)}" if late else ""
+    return judge(named, verdict, told) or int(bool(late))
 
 
 def judge(named: str, verdict: Verdict, more: str) -> int:

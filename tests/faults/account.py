@@ -29,6 +29,8 @@ class Verdict:
         kills: How many servers died.
         recoveries: Seconds from each fault until something was acknowledged again.
         slowest: Seconds that the slowest answer to a submission took, ERROR included.
+        slowest_refusal: Seconds that the slowest ERROR took.
+        refused: Submissions that were answered with ERROR.
 
     """
 
@@ -41,13 +43,15 @@ class Verdict:
     kills: int
     recoveries: list[float] = field(default_factory=list)
     slowest: float = 0.0
+    slowest_refusal: float = 0.0
+    refused: int = 0
 
     def __str__(self) -> str:
         return (
             f"acked {self.acked}, run {self.run}, lost {len(self.lost)}{self.kinds_lost()}, "
-            f"refused but run {len(self.refused_but_run)}, twice {len(self.twice)} "
-            f"(not in flight at a kill: {len(self.unexplained)}), kills {self.kills}"
-            f"{self.recovered()}"
+            f"refused {self.refused}, refused but run {len(self.refused_but_run)}, "
+            f"twice {len(self.twice)} (not in flight at a kill: {len(self.unexplained)}), "
+            f"kills {self.kills}{self.recovered()}"
         )
 
     def kinds_lost(self) -> str:
@@ -85,6 +89,7 @@ class Account:
     # When the fault was that nothing was acknowledged after; None where all is well.
     away_since: float | None = None
     slowest: float = 0.0
+    slowest_refusal: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ack(self, name: bytes) -> None:
@@ -115,9 +120,12 @@ class Account:
         with self.lock:
             self.away_since = since
 
-    def answered(self, seconds: float) -> None:
+    def answered(self, seconds: float, *, refused: bool) -> None:
         """Note how long the answer to a submission took."""
-        self.slowest = max(self.slowest, seconds)
+        with self.lock:
+            self.slowest = max(self.slowest, seconds)
+            if refused:
+                self.slowest_refusal = max(self.slowest_refusal, seconds)
 
     def missing(self) -> set[bytes]:
         """Return acknowledged jobs that have not run yet."""
@@ -139,6 +147,8 @@ class Account:
                 kills=len(self.kills),
                 recoveries=list(self.recoveries),
                 slowest=self.slowest,
+                slowest_refusal=self.slowest_refusal,
+                refused=len(self.refused - self.acked),
             )
 
     def explained(self, name: bytes) -> bool:

@@ -16,6 +16,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from geartrain.wire.packet import (
@@ -99,6 +100,13 @@ class Ledger(Account):
         """Return when the last of these jobs ran for the first time."""
         with self.lock:
             return max(self.runs[name][0] for name in names)
+
+    def first_elsewhere(self, names: set[bytes], port: int, since: float) -> float:
+        """Return when another server than this one assigned one of these jobs first."""
+        with self.lock:
+            return min(
+                at for at, by, name in self.assigned if at >= since and by != port and name in names
+            )
 
     def longest_silence(self, since: float) -> float:
         """Return for how long nothing was acknowledged, at most, after a moment."""
@@ -204,8 +212,8 @@ class Load:
             for port in ports
         ]
 
-    def start(self) -> None:
-        starts = [threading.Thread(target=member.start) for member in self.members]
+    def start(self, servers: int = 99) -> None:
+        starts = [threading.Thread(target=member.start) for member in self.members[:servers]]
         for start in starts:
             start.start()
         for start in starts:
@@ -282,8 +290,23 @@ def load(folder: Path, store: str, *, start: bool = True, **words: int | float) 
         running.stop()
 
 
-def kill_one(running: Load, number: int = 0) -> float:
-    """Kill a server and return the seconds until all that it had acknowledged has run."""
+@dataclass
+class Takeover:
+    """
+    How long the death of a server was felt, in seconds.
+
+    Attributes:
+        first: Until another server assigned a job that it had acknowledged.
+        whole: Until all that it had acknowledged had run.
+
+    """
+
+    first: float
+    whole: float
+
+
+def kill_one(running: Load, number: int = 0) -> Takeover:
+    """Kill a server, and wait until all that it had acknowledged has run."""
     member = running.members[number]
     ledger = running.ledger
     member.kill()
@@ -292,7 +315,8 @@ def kill_one(running: Load, number: int = 0) -> float:
     left = ledger.waiting_at(member.port)
     assert left, "the server had nothing to lose"
     running.run_until(lambda: not left - ledger.runs.keys(), "its jobs run elsewhere")
-    return ledger.last_run(left) - killed
+    first = ledger.first_elsewhere(left, member.port, killed)
+    return Takeover(first - killed, ledger.last_run(left) - killed)
 
 
 def pause_one(running: Load, number: int, seconds: float) -> list[bytes]:

@@ -1,5 +1,5 @@
 """
-A way to a database that can be cut: connections stay, and nothing comes through.
+A way to a database that can be cut, or slow: connections stay, and nothing comes through, or late.
 
 As when a cable is pulled: neither side hears that the other is gone. What was sent meanwhile
 comes through once the way is mended.
@@ -31,6 +31,8 @@ class Way:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.ready = threading.Event()
+        # Seconds that whatever comes back takes longer.
+        self.delay = 0.0
         self.tasks: set[asyncio.Task[None]] = set()
         self.thread.start()
         assert self.ready.wait(10)
@@ -54,15 +56,19 @@ class Way:
         await self.open.wait()
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.there)
         for source, sink in ((reader, there_writer), (there_reader, writer)):
-            task = self.loop.create_task(self.carry(source, sink))
+            task = self.loop.create_task(self.carry(source, sink, back=sink is writer))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
-    async def carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def carry(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, back: bool
+    ) -> None:
         """Carry what comes from one side to the other, while the way is open."""
         try:
             while data := await source.read(65536):
                 await self.open.wait()
+                if back and self.delay:
+                    await asyncio.sleep(self.delay)
                 sink.write(data)
                 await sink.drain()
         except OSError:
@@ -77,6 +83,10 @@ class Way:
     def mend(self) -> None:
         """Let through what waits, and all that comes."""
         self.loop.call_soon_threadsafe(self.open.set)
+
+    def slow(self, delay: float) -> None:
+        """Let what comes back take so many seconds longer from now on."""
+        self.delay = delay
 
     def close(self) -> None:
         """End all connections."""

@@ -57,29 +57,37 @@ def kill_again_and_again(
 
 
 def trouble_again_and_again(
-    program: str,
-    folder: Path,
+    server: Server,
     rounds: int,
     seed: int,
-    store: str,
     begin: Callable[[], None],
     end: Callable[[], None],
+    size: int = 0,
 ) -> tuple[Verdict, list[float]]:
     """
     Give the store trouble again and again while the server runs, each time for ``TROUBLE``.
 
+    Where workloads have a size, a disk is to be full: that lasts until something is refused.
+
     Args:
-        program: As ``Server`` takes it; so are ``folder`` and ``store``.
+        server: Of jobs; not started.
+        rounds: How often.
+        seed: Of what is left to chance.
         begin: Begins the trouble.
         end: Ends it; returns when the store works.
+        size: Bytes that a workload has at least.
 
     Returns the verdict, and the seconds that each echo of a bystander took.
     """
-    server = Server(program, folder, store)
-    with crowd(server) as (account, finish), Bystander(("127.0.0.1", server.port)) as bystander:
+    with (
+        crowd(server, size) as (account, finish),
+        Bystander(("127.0.0.1", server.port)) as bystander,
+    ):
         for _ in enough(account, random.Random(seed), rounds):
+            refused = len(account.refused)
             begin()
             threading.Event().wait(TROUBLE)
+            assert not size or wait_for(lambda: len(account.refused) > refused, PROGRESS_TIMEOUT)  # noqa: B023
             end()
             account.back(time.monotonic())
         verdict = finish()
@@ -96,7 +104,7 @@ def enough(account: Account, chance: random.Random, rounds: int) -> Iterator[int
 
 
 @contextmanager
-def crowd(server: Server) -> Iterator[tuple[Account, Callable[[], Verdict]]]:
+def crowd(server: Server, size: int = 0) -> Iterator[tuple[Account, Callable[[], Verdict]]]:
     """
     Run a server, producers with each kind of key, and workers.
 
@@ -106,9 +114,9 @@ def crowd(server: Server) -> Iterator[tuple[Account, Callable[[], Verdict]]]:
     server.start()
     port = server.port
     producers: list[Peer] = [
-        Producer(lambda: port, account, "distinct", lambda _: uuid.uuid4().hex.encode()),
-        Producer(lambda: port, account, "empty", lambda _: b""),
-        Producer(lambda: port, account, "workload", lambda _: b"-"),
+        Producer(lambda: port, account, "distinct", lambda _: uuid.uuid4().hex.encode(), size),
+        Producer(lambda: port, account, "empty", lambda _: b"", size),
+        Producer(lambda: port, account, "workload", lambda _: b"-", size),
         Joiner(lambda: port, account, "joined"),
     ]
     workers = [Worker(lambda: port, account, f"worker-{n}") for n in (1, 2)]

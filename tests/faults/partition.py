@@ -1,5 +1,8 @@
 """
-Cuts a server off from the database that it shares: ``python -m tests.faults.partition``.
+Cuts a server off from the store that it shares: ``python -m tests.faults.partition``.
+
+Redis is used by one server at a time: there another is started while the first is cut off, and
+has it until it ends. In between the first is cut off for so short that it keeps its lease.
 
 Runs itself in network namespaces of its own, so it wants root. Prints what clients, workers and
 a bystander wrote down as JSON in the last line, and ends with 1 where a promise is broken.
@@ -16,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,9 +28,9 @@ from tests.faults import namespaces
 from tests.faults.cluster import JOINED, LEASE, Ledger, Load, Member, load, submit_at
 from tests.faults.peers import FUNCTION, HOSTS, Wire
 from tests.server.bystander import UNDISTURBED, Bystander, at
-from tests.services.mariadb import PASSWORD as MARIADB_PASSWORD
+from tests.services.galera import Galera
+from tests.services.key_value import RedisServer
 from tests.services.mariadb import Mariadb
-from tests.services.postgresql import PASSWORD as POSTGRESQL_PASSWORD
 from tests.services.postgresql import Postgresql
 
 # Seconds until an answer, a takeover, and part in the cluster again.
@@ -41,7 +44,7 @@ def main() -> int:
     """Enter the namespaces, or run in them."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.partition", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="how often it is cut off (10)")
-    parser.add_argument("--store", choices=("postgresql", "mariadb"), default="postgresql")
+    parser.add_argument("--store", choices=sorted(STORES), default="postgresql")
     args = parser.parse_args()
     if INSIDE not in os.environ:
         if not namespaces.are_available():
@@ -57,21 +60,31 @@ def main() -> int:
 
 
 def run(kind: str, rounds: int, folder: Path) -> dict[str, float]:
-    """Cut one of three servers off so often, and return what was found."""
+    """Cut one of the servers off so often, and return what was found."""
     namespaces.lay()
-    with database(kind) as (near, far), load(folder, near, start=False) as running:
+    alone = kind == "redis"
+    with (
+        STORES[kind](folder) as (near, far),
+        load(folder, near, start=False, servers=2 if alone else 3) as running,
+    ):
         for member in running.members:
             member.host = namespaces.CLIENTS
         off = running.members[0]
         off.host, off.store, off.before = namespaces.SERVED, far, namespaces.AWAY
         HOSTS.update((member.port, member.host) for member in running.members)
-        running.start()
+        running.start(1 if alone else 3)
         running.ledger.reading_time = LEASE
-        cuts = [cut_off(running, off) for _ in range(rounds)]
+        cuts = []
+        for _ in range(rounds):
+            if alone:
+                cuts += [cut_off_for_a_moment(running, off), cut_off_alone(running, off)]
+            else:
+                cuts.append(cut_off_among_others(running, off))
         running.run_for(100)
         verdict = running.finish()
+    takeovers = [cut.takeover for cut in cuts if cut.takeover]
     return {
-        "rounds": rounds,
+        "cut_off": len(cuts),
         "acked": verdict.acked,
         "run": verdict.run,
         "lost": len(verdict.lost),
@@ -82,8 +95,8 @@ def run(kind: str, rounds: int, folder: Path) -> dict[str, float]:
         "answer": max(cut.answer for cut in cuts),
         "echo_p99": max(cut.echo for cut in cuts),
         "echo_p99_of_the_server": max(cut.undisturbed for cut in cuts),
-        "takeover": statistics.median(cut.takeover for cut in cuts),
-        "slowest_takeover": max(cut.takeover for cut in cuts),
+        "takeover": statistics.median(takeovers),
+        "slowest_takeover": max(takeovers),
         "to_heal": statistics.median(cut.healed for cut in cuts),
         "slowest_to_heal": max(cut.healed for cut in cuts),
     }
@@ -101,27 +114,63 @@ def is_broken(found: dict[str, float]) -> bool:
     return any(found[name] > limit for name, limit in limits.items())
 
 
+# Each yields the URL of a store as seen from here, and as seen by the server.
+
+
 @contextmanager
-def database(kind: str) -> Iterator[tuple[str, str]]:
-    """Run a database; yields its URL as seen from here, and as seen by the server."""
-    password = {"postgresql": POSTGRESQL_PASSWORD, "mariadb": MARIADB_PASSWORD}[kind]
-    server: Postgresql | Mariadb
-    if kind == "postgresql":
-        server = Postgresql(listen_addresses="*")
-    else:
-        server = Mariadb(bind_address="0.0.0.0")
+def postgresql(_: Path) -> Iterator[tuple[str, str]]:
+    server = Postgresql(listen_addresses="*")
     try:
         server.create()
-        if isinstance(server, Postgresql):
-            with (server.data / "pg_hba.conf").open("a") as rules:
-                rules.write("host all gear 10.77.0.0/16 password\n")
+        with (server.data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all gear 10.77.0.0/16 password\n")
         server.start()
-        name = server.new_database()
-        scheme = "postgresql" if kind == "postgresql" else "mysql"
-        far = f"{scheme}://gear:{password}@{namespaces.DATABASE}:{server.port}/{name}"
-        yield server.url(name), far
+        url = server.url(server.new_database())
+        yield url, seen_by_the_server(url)
     finally:
         server.remove()
+
+
+@contextmanager
+def mariadb(_: Path) -> Iterator[tuple[str, str]]:
+    server = Mariadb(bind_address="0.0.0.0")
+    try:
+        server.create()
+        server.start()
+        url = server.url(server.new_database())
+        yield url, seen_by_the_server(url)
+    finally:
+        server.remove()
+
+
+@contextmanager
+def galera(_: Path) -> Iterator[tuple[str, str]]:
+    cluster = Galera(bind_address="0.0.0.0")
+    try:
+        cluster.create()
+        cluster.start()
+        url = cluster.url(cluster.new_database())
+        yield url, seen_by_the_server(url)
+    finally:
+        cluster.remove()
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[tuple[str, str]]:
+    server = RedisServer(folder, "--bind", "0.0.0.0", "--protected-mode", "no")
+    try:
+        server.start()
+        yield server.url(), seen_by_the_server(server.url())
+    finally:
+        server.kill()
+
+
+STORES = {"postgresql": postgresql, "mariadb": mariadb, "galera": galera, "redis": redis}
+
+
+def seen_by_the_server(url: str) -> str:
+    """Return a URL with the address that a database has for the server."""
+    return url.replace("127.0.0.1", namespaces.DATABASE)
 
 
 class Cut:
@@ -174,17 +223,91 @@ class Submitter(threading.Thread):
             wire.close()
 
 
-def cut_off(running: Load, member: Member) -> Cut:
-    """Cut the way to the database until the server is taken over, then mend it."""
-    found = Cut()
-    ledger = running.ledger
+def cut_off_among_others(running: Load, member: Member) -> Cut:
+    """Cut a server off until one of those that share the database has taken it over."""
     others = [other for other in running.members if other is not member]
     gone = f"server {member.name} at"
+    told = sum(other.said().count(gone) for other in others)
+    joined = member.said().count(JOINED)
+
+    def taken_over() -> bool:
+        return sum(other.said().count(gone) for other in others) > told
+
+    return cut_off(
+        running, member, taken_over, nobody, lambda: member.said().count(JOINED) > joined
+    )
+
+
+def cut_off_alone(running: Load, member: Member) -> Cut:
+    """Cut off the one server of a store, until another that is started has the store."""
+    other = running.members[1]
+    joined = member.said().count(JOINED)
+
+    def taken_over() -> bool:
+        try:
+            other.start()
+        except AssertionError as error:
+            if "in use by another server" not in str(error):
+                raise
+            return False
+        return True
+
+    return cut_off(
+        running, member, taken_over, other.stop, lambda: member.said().count(JOINED) > joined
+    )
+
+
+def cut_off_for_a_moment(running: Load, member: Member) -> Cut:
+    """Cut the one server of a store off, and mend the way before its lease ends."""
+    enough = threading.Event()
+
+    def over() -> bool:
+        return not enough.wait(LEASE / 2)
+
+    found = cut_off(running, member, over, nobody, lambda: submits(running, member), lost=False)
+    found.takeover = 0.0
+    return found
+
+
+def nobody() -> None:
+    """There is no other server that has to go."""
+
+
+def submits(running: Load, member: Member) -> bool:
+    """Return whether a server acknowledges a job."""
+    try:
+        submit_at(running, member)
+    except (AssertionError, OSError):
+        return False
+    return True
+
+
+def cut_off(
+    running: Load,
+    member: Member,
+    taken_over: Callable[[], bool],
+    leave: Callable[[], None],
+    healed: Callable[[], bool],
+    *,
+    lost: bool = True,
+) -> Cut:
+    """
+    Cut the way to the store, and mend it.
+
+    Args:
+        running: The servers and their clients.
+        member: Who is cut off.
+        taken_over: Tells whether it has been, long enough.
+        leave: Sends those away who would keep it from taking part again.
+        healed: Tells whether it takes part again.
+        lost: What it had is another server's then.
+
+    """
+    found = Cut()
+    ledger = running.ledger
     running.run_for(300)
     # Its producers went elsewhere when it was cut off the last time.
     submit_at(running, member)
-    told = sum(other.said().count(gone) for other in others)
-    joined = member.said().count(JOINED)
     submitter = Submitter(member, ledger, f"cut-off-{time.monotonic()}")
     with Bystander((member.host, member.port)) as bystander:
         namespaces.cut()
@@ -192,18 +315,18 @@ def cut_off(running: Load, member: Member) -> Cut:
         ledger.kill()
         submitter.start()
         try:
-            running.run_until(
-                lambda: sum(other.said().count(gone) for other in others) > told, "a takeover"
-            )
+            running.run_until(taken_over, "a takeover")
             found.takeover = time.monotonic() - began
             left = ledger.waiting_at(member.port)
-            running.run_until(lambda: not left - ledger.runs.keys(), "its jobs run elsewhere")
+            if lost:
+                running.run_until(lambda: not left - ledger.runs.keys(), "its jobs run elsewhere")
         finally:
             submitter.over.set()
             submitter.join()
             namespaces.mend()
     mended = time.monotonic()
-    running.run_until(lambda: member.said().count(JOINED) > joined, "it takes part again")
+    leave()
+    running.run_until(healed, "it takes part again")
     found.healed = time.monotonic() - mended
     submit_at(running, member)
     found.asked, found.answer = len(submitter.times), max(submitter.times)

@@ -32,6 +32,8 @@ from tests.faults.account import Account
 FUNCTION = b"faults"
 # How many submissions a producer has under way.
 WINDOW = 20
+# What workloads are filled up with that are to be larger than their names.
+FILLING = b" "
 # Where a server listens that is not on 127.0.0.1, by its port.
 HOSTS: dict[int, str] = {}
 
@@ -97,6 +99,7 @@ class Producer(Peer):
 
     Args:
         unique: Makes the unique key from the job's name.
+        size: Bytes that a workload has at least.
 
     """
 
@@ -106,9 +109,11 @@ class Producer(Peer):
         account: Account,
         name: str,
         unique: Callable[[bytes], bytes],
+        size: int = 0,
     ) -> None:
         super().__init__(port, account, name)
         self.unique = unique
+        self.size = size
         self.names = (f"{name}-{n}".encode() for n in itertools.count())
 
     def talk(self, wire: Wire) -> None:
@@ -117,11 +122,15 @@ class Producer(Peer):
         while not self.stopped.is_set() or under_way:
             if not self.stopped.is_set() and len(under_way) < WINDOW:
                 fresh = [next(self.names) for _ in range(WINDOW - len(under_way))]
-                wire.send(*((SUBMIT_JOB_BG, [FUNCTION, self.unique(name), name]) for name in fresh))
+                submissions = [
+                    [FUNCTION, self.unique(name), name.ljust(self.size, FILLING)] for name in fresh
+                ]
+                wire.send(*((SUBMIT_JOB_BG, args) for args in submissions))
                 under_way += fresh
                 sent += [time.monotonic()] * len(fresh)
             answer = wire.receive()
-            self.account.answered(time.monotonic() - sent.pop(0))
+            seconds = time.monotonic() - sent.pop(0)
+            self.account.answered(seconds, refused=answer.type == ERROR)
             self.note(answer, under_way)
 
     def note(self, answer: Packet, under_way: list[bytes]) -> None:
@@ -179,7 +188,7 @@ class Worker(Peer):
                 continue
             if packet.type == JOB_ASSIGN_UNIQ:
                 handle, _, _, workload = packet.args
-                self.account.run(workload)
+                self.account.run(workload.rstrip(FILLING))
                 wire.send((WORK_COMPLETE, [handle, b""]), (GRAB_JOB_UNIQ, []))
             elif packet.type == NO_JOB:
                 wire.send((PRE_SLEEP, []))

@@ -14,12 +14,15 @@ from tests.services.availability import MISSING, ROOT, require
 
 
 @pytest.mark.timeout(90)
-def test_a_server_whose_packets_are_dropped_refuses_is_taken_over_and_joins_again() -> None:
-    require("postgresql")
+@pytest.mark.parametrize("store", ["postgresql", "redis"])
+def test_a_server_whose_packets_are_dropped_refuses_is_taken_over_and_joins_again(
+    store: str,
+) -> None:
+    require(store)
     if not namespaces.are_available():
         pytest.skip(f"{MISSING}network namespaces (run as root, apt install iproute2)")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.partition", "--rounds", "1"],
+        [sys.executable, "-m", "tests.faults.partition", "--rounds", "1", "--store", store],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -118,7 +118,7 @@ def torment(
             member = running.members[which]
             told = ""
             if trouble == "kill":
-                takeovers.append(kill_one(running, which))
+                takeovers.append(kill_one(running, which).whole)
                 told = f", taken over in {takeovers[-1]:.1f} s"
                 member.start()
             elif trouble == "pause":

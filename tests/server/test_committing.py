@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from geartrain.errors import StoreUnavailable
+from geartrain.broker.job import Job
+from geartrain.errors import JobsRefused, StoreUnavailable
 from geartrain.server import commits
 from geartrain.server.commits import Commits
 from geartrain.store.batch import Batch, Coalesced, Result
@@ -29,6 +32,7 @@ from tests.server.peer import (
 )
 from tests.server.servers import ThreadServer, eventually
 from tests.server.stores import ToldStore
+from tests.store.samples import make_jobs
 
 FULL = StoreUnavailable("the disk is full")
 REFUSAL = b"QUEUE_ERROR\0the job could not be stored: "
@@ -462,6 +466,84 @@ def test_results_do_not_pile_up_before_a_store_that_does_not_work() -> None:
     batch = waiting.start(0.0)
     assert batch is not None
     assert [result.number for result in batch.results] == [7, 8, 9]
+
+
+# Jobs that the store does not take.
+
+
+def commit_all(waiting: Commits, poison: set[int], named: bool) -> tuple[list[int], list[int], int]:
+    """Commit to a store that takes no poison; return what is stored and refused, and the tries."""
+    stored: list[int] = []
+    refused: list[int] = []
+    tries = 0
+    while waiting.has_news():
+        batch = waiting.start(0.0)
+        assert batch is not None
+        tries += 1
+        found = [job.number for job in batch.adds if job.number in poison]
+        if found:
+            refused += [job.number for job in waiting.narrow(found if named else ())]
+        else:
+            stored += [job.number for job in waiting.succeeded()]
+    return stored, refused, tries
+
+
+def kept_jobs(count: int) -> list[Job]:
+    jobs = make_jobs(count, 1)
+    for job in jobs:
+        job.obligation = True
+    return jobs
+
+
+@given(st.integers(1, 300), st.sets(st.integers(1, 300), max_size=16), st.booleans())
+def test_a_job_that_the_store_does_not_take_is_refused_alone(
+    count: int, poison: set[int], named: bool
+) -> None:
+    """Whichever jobs those are, the others are stored, in their order, and soon."""
+    waiting = Commits()
+    waiting.put(Batch(kept_jobs(count)))
+    stored, refused, tries = commit_all(waiting, poison, named)
+    assert stored == [number for number in range(1, count + 1) if number not in poison]
+    assert refused == [number for number in range(1, count + 1) if number in poison]
+    assert tries <= 2 if named else tries <= 24 * (len(poison) + 1)
+    assert not waiting.failing
+
+
+def test_a_store_that_takes_no_job_at_all_is_one_that_does_not_work() -> None:
+    waiting = Commits()
+    waiting.put(Batch(kept_jobs(10_000)))
+    stored, refused, tries = commit_all(waiting, set(range(1, 10_001)), False)
+    assert stored == []
+    assert sorted(refused) == list(range(1, 10_001))
+    assert tries < 40
+    assert waiting.failing
+    waiting.put(Batch(kept_jobs(100)))
+    assert commit_all(waiting, set(range(1, 10_001)), False)[2] == 1
+    waiting.put(Batch(kept_jobs(100)))
+    assert len(commit_all(waiting, set(), False)[0]) == 100
+    assert not waiting.failing
+
+
+def test_what_else_a_commit_was_for_goes_with_the_next(
+    server: ThreadServer, store: ToldStore
+) -> None:
+    """The end of one job does not wait for another that the store does not take."""
+    peer = server.peer()
+    peer.send(CAN_DO, b"f")
+    peer.submit(SUBMIT_JOB_BG, b"f", b"", b"")
+    handle = peer.grab()
+    store.open_gate.clear()
+    peer.send(SUBMIT_JOB_BG, b"g", b"", b"")
+    store.wait_for_commit()
+    store.wait_for_commit()
+    peer.send_bytes(request(WORK_COMPLETE, handle, b"") + request(SUBMIT_JOB_BG, b"g", b"", b""))
+    adds = server.server.committer.commits.coming.adds
+    eventually(lambda: len(adds) == 1, "the second waits")
+    store.plan = [None, JobsRefused("too large", [adds[0].number])]
+    store.work()
+    assert peer.receive()[0] == JOB_CREATED
+    assert refused(peer) == b"too large"
+    eventually(lambda: len(store.rows) == 1, "the job that has ended is forgotten")
 
 
 # Questions.

@@ -44,11 +44,12 @@ class Node(Mariadb):
 
     Args:
         number: From 1.
+        settings: As for `Mariadb`.
 
     """
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
+    def __init__(self, number: int, **settings: object) -> None:
+        super().__init__(**settings)
         self.number = number
         # For the group, for write sets to catch up with, and for all data.
         self.group = port_group()
@@ -100,13 +101,17 @@ class Galera:
     """
     A cluster of three nodes.
 
+    Args:
+        size: How many nodes, if not three.
+        settings: As for `Mariadb`, of all nodes.
+
     Attributes:
         nodes: Its nodes; each can be killed, paused and started again.
 
     """
 
-    def __init__(self, size: int = 3) -> None:
-        self.nodes = [Node(number) for number in range(1, size + 1)]
+    def __init__(self, size: int = 3, **settings: object) -> None:
+        self.nodes = [Node(number, **settings) for number in range(1, size + 1)]
         for node in self.nodes:
             node.others = self.nodes
 
@@ -128,9 +133,9 @@ class Galera:
         for node in others:
             node.wait_until(node.answers)
 
-    def url(self, database: str) -> str:
+    def url(self, database: str, address: str = "127.0.0.1") -> str:
         """Return a URL that names all nodes."""
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        hosts = ",".join(f"{address}:{node.port}" for node in self.nodes)
         return f"mariadb://gear:{PASSWORD}@{hosts}/{database}"
 
     def new_database(self) -> str:

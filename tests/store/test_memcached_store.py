@@ -15,7 +15,7 @@ import pytest
 from pymemcache.client.base import Client
 
 from geartrain.errors import LeaseLost, StoreDamaged, StoreUnavailable, UsageError
-from geartrain.store.batch import Batch
+from geartrain.store.batch import Batch, Result
 from geartrain.store.memcached import MemcachedStore
 from geartrain.store.memcached_url import read_place
 from geartrain.store.number_set import NumberSet
@@ -353,3 +353,21 @@ def test_damaged_rows_are_named(prefix: str, shared: Any) -> None:
         shared.delete(f"{prefix}:job:{FIRST + 1}")
         (first,) = [one for one in store.replay() if isinstance(one, Damaged)]
         assert first.row == f"numbers {FIRST + 1} to {FIRST + 1}"
+
+
+def test_large_results_are_listed_once(prefix: str) -> None:
+    """Their pieces have keys like those of other results."""
+    with closing(store_of(shared_memcached(), prefix)) as store:
+        store.open()
+        kept = [
+            Result(b"H:a:%d" % n, FIRST + n, b"f", 0, b"x" * size, 0.0, 2e9)
+            for n, size in ((1, 3_000_000), (2, 10))
+        ]
+        store.commit(Batch(results=kept))
+        found = [*store.results(b"", 1), *store.results(b"H:a:1", 9)]
+        assert [(one.handle, len(one.data)) for one in found] == [
+            (b"H:a:1", 3_000_000),
+            (b"H:a:2", 10),
+        ]
+        store.forget_results(3e9)
+        assert store.results(b"", 9) == []

@@ -339,7 +339,7 @@ def test_workload_that_no_row_can_hold_is_refused(
     monkeypatch.setattr(module, "MAX_WORKLOAD", 1000)
     store = sqlite()
     store.open()
-    with pytest.raises(StoreUnavailable, match="a workload of 1001 bytes is more than SQLite"):
+    with pytest.raises(StoreUnavailable, match="its workload is more than SQLite"):
         store.commit(Batch([make_job(FIRST + 1, workload=b"x" * 1001)]))
     store.commit(Batch([make_job(FIRST + 2, workload=b"x" * 1000)]))
     assert numbers(store) == [FIRST + 2]

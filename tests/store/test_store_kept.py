@@ -103,9 +103,6 @@ def test_many_results_in_one_commit(any_store: QueueStore, count: int) -> None:
 def test_results_are_listed_in_the_order_of_handles_a_page_at_a_time(
     any_store: QueueStore,
 ) -> None:
-    if any_store.name.startswith("memcached:"):
-        assert any_store.results(b"", 9) == ()
-        return
     results = [make_result(n) for n in (3, 1, 2)]
     any_store.commit(Batch(results=results))
     wanted = sorted((result_row_of(result) for result in results), key=lambda row: row[0])

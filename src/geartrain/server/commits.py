@@ -8,12 +8,16 @@ owed until it takes it. And a commit that nobody waits for any more may have got
 through after all: its jobs were refused, so they are taken out before anything
 else is stored.
 
+A commit may also fail for the sake of one job, which the store can't take and may be
+unable to name. Then batches are halved until it is alone; the others are stored.
+
 The writer thread runs these rules with a real store (``committer``), and a
 simulation runs them with one that fails as it likes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from geartrain.broker.job import ENDED, Job
@@ -30,6 +34,8 @@ _SLOWEST: Final = 16 * 1024 * 1024
 # data. Jobs that have ended wait for it too, but are numbers.
 _RESULT_BYTES: Final = 64 * 1024 * 1024
 _RESULT_SIZE: Final = 512
+# So many jobs that are not taken although each is alone, one after the other, and it is the store.
+_HOPELESS: Final = 16
 
 
 class Commits:
@@ -47,6 +53,8 @@ class Commits:
         stalled: A commit has taken too long, so its jobs were given up; what is put now
             would wait as well, and should be refused instead.
         failing: The last commit failed.
+        most: How many jobs the next commit may add; less than usual while the one is looked
+            for that a batch failed for.
 
     """
 
@@ -54,7 +62,9 @@ class Commits:
         "began",
         "coming",
         "failing",
+        "in_vain",
         "is_under_way",
+        "most",
         "owed",
         "owed_removals",
         "removing",
@@ -73,6 +83,9 @@ class Commits:
         self.began = 0.0
         self.stalled = False
         self.failing = False
+        self.most = _BATCH_JOBS
+        # Jobs that were tried alone and not taken since the store took any.
+        self.in_vain = 0
         # What the store could not take yet, in order.
         self.owed = Batch()
         # Jobs that were stored after they had been refused, and have to be taken out; and
@@ -134,7 +147,7 @@ class Commits:
         """Take the jobs that go into one commit, and note when it begins."""
         waiting = self.coming.adds
         count = size = 0
-        for job in waiting[:_BATCH_JOBS]:
+        for job in waiting[: min(self.most, _BATCH_JOBS)]:
             if count and size + len(job.workload) > _BATCH_BYTES:
                 break
             size += len(job.workload)
@@ -148,6 +161,8 @@ class Commits:
         """The store has the batch; return the jobs that are stored and still wanted."""
         jobs = self.end()
         self.failing = False
+        self.in_vain = 0
+        self.most = min(2 * self.most, _BATCH_JOBS)
         self.owed = Batch()
         self.owed_removals = []
         if not self.stalled:
@@ -169,6 +184,34 @@ class Commits:
         refused = self.coming.adds if self.stalled else jobs + self.coming.adds
         self.coming.adds = []
         self.stalled = False
+        return refused
+
+    def narrow(self, numbers: Sequence[int]) -> list[Job]:
+        """
+        The store has nothing of the batch, for the sake of some of its jobs.
+
+        Args:
+            numbers: Of these jobs; empty where nobody knows which they are.
+
+        Returns the jobs that are to be refused; the others go into the next commits.
+        """
+        jobs = self.under_way
+        named = set(numbers)
+        refused = [job for job in jobs if job.number in named]
+        if not refused:
+            if len(jobs) > 1:
+                self.most = len(jobs) // 2
+            else:
+                refused = jobs
+                self.in_vain += 1
+        if self.stalled or not jobs or self.in_vain > _HOPELESS:
+            return self.failed()
+        self.end()
+        gone = {job.number for job in refused}
+        again, self.owed = self.owed, Batch()
+        again.adds = [job for job in jobs if job.number not in gone]
+        again.add(self.coming)
+        self.coming = again
         return refused
 
     def end(self) -> list[Job]:

@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from geartrain.broker.job import Job
-from geartrain.errors import StoreError, StoreUnavailable
+from geartrain.errors import JobsRefused, LeaseLost, StoreError, StoreUnavailable
 from geartrain.server.commits import Commits
 from geartrain.store.batch import Batch, Coalesced
 from geartrain.store.queue_store import QueueStore
@@ -184,10 +184,22 @@ class Committer:
             # nobody would ever be answered again.
             logger.exception("the store failed in an unexpected way")
             error = StoreError(f"{type(raised).__name__}: {raised}")
-        self.log_change(error)
+        was_failing = self.commits.failing
         with self.changed:
-            jobs = self.commits.succeeded() if error is None else self.commits.failed()
+            jobs = self.settle(error)
+        self.log_change(was_failing, jobs, error)
         self.tell(batch, jobs, error, coalesced)
+
+    def settle(self, error: StoreError | None) -> list[Job]:
+        """End the commit under way, and return the jobs whose submitters are to be told."""
+        if error is None:
+            return self.commits.succeeded()
+        if isinstance(error, JobsRefused) and not error.unknown:
+            return self.commits.narrow(error.numbers)
+        if not isinstance(error, (StoreUnavailable, LeaseLost)):
+            # One row may be in the way of the others.
+            return self.commits.narrow(())
+        return self.commits.failed()
 
     def hand_over(self, batch: Batch) -> Sequence[Coalesced]:
         """Have a batch stored."""
@@ -204,10 +216,13 @@ class Committer:
         if jobs:
             self.answer(jobs, error, coalesced)
 
-    def log_change(self, error: StoreError | None) -> None:
-        """Log that the store stopped working, or works again; once each time."""
+    def log_change(self, was_failing: bool, jobs: list[Job], error: StoreError | None) -> None:
+        """Log once that the store stopped working, and once that it works; and what it refuses."""
         name = self.store.name
-        if error is None and self.commits.failing:
+        failing = self.commits.failing
+        if was_failing and not failing:
             logger.warning("the store %s works again", name)
-        elif error is not None and not self.commits.failing:
+        elif failing and not was_failing:
             logger.error("the store %s does not work, jobs are refused: %s", name, error)
+        elif jobs and error is not None and not failing:
+            logger.warning("the store %s does not take %d jobs: %s", name, len(jobs), error)

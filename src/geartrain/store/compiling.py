@@ -37,7 +37,7 @@ from geartrain.store.tables import dead_letters, generation, results, version
 __all__ = ["DIALECTS", "compile_statements"]
 
 # The newest of migrations/versions.
-HEAD = "0002"
+HEAD = "0003"
 
 
 # With their drivers' styles of parameters. MariaDB's own dialect differs in nothing that is used.
@@ -187,10 +187,11 @@ def written(name: str, statements: Statements) -> str:
 
 def quoted(text: str, room: int) -> str:
     """Return a string literal; in brackets and on several lines where it is too long for one."""
+    mark = "'" if '"' in text else '"'
     if len(text) <= room:
-        return f'"{text}"'
+        return f"{mark}{text}{mark}"
     lines = wrap(text, 84, drop_whitespace=False)
-    return "(\n        " + "\n        ".join(f'"{line}"' for line in lines) + ")"
+    return "(\n        " + "\n        ".join(f"{mark}{line}{mark}" for line in lines) + ")"
 
 
 if __name__ == "__main__":

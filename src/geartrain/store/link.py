@@ -19,6 +19,7 @@ __all__ = [
     "DAMAGED",
     "LOST",
     "PASSING",
+    "REFUSED",
     "Connector",
     "Database",
     "Link",
@@ -29,6 +30,7 @@ CONFLICT: Final = 0  # another one was in its way: nothing was written, and it c
 LOST: Final = 1  # the connection is gone, or useless, and another may do
 PASSING: Final = 2  # the database can't do it now
 DAMAGED: Final = 3  # what is there is not what was expected
+REFUSED: Final = 4  # it is more, or something else, than the database takes
 
 
 class Link(Protocol):
@@ -102,7 +104,7 @@ class Database(Protocol):
         """Return how many bytes of a statement a parameter takes."""
 
     def meaning(self, error: Exception) -> int:
-        """Return which of CONFLICT, LOST, PASSING and DAMAGED an error is."""
+        """Return which of CONFLICT, LOST, PASSING, DAMAGED and REFUSED an error is."""
 
     def is_there(self, error: BaseException | None) -> bool:
         """Return whether an error says that what was to be created is there already."""

@@ -12,14 +12,13 @@ a job is gone is at least noticed, since the head still names it.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import ceil
-from time import monotonic, time
-from typing import Any, Final
+from time import monotonic
+from typing import Final
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
@@ -29,12 +28,21 @@ from pymemcache.exceptions import (
 )
 
 from geartrain.broker.job import Job
-from geartrain.errors import LeaseLost, StoreDamaged, StoreError, StoreUnavailable, UsageError
+from geartrain.errors import (
+    JobsRefused,
+    LeaseLost,
+    StoreDamaged,
+    StoreError,
+    StoreUnavailable,
+    UsageError,
+)
 from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 from geartrain.store.holder import describe, is_gone, new_holder
 from geartrain.store.mapper import GENERATION_BITS, LEAP, MAX_GENERATION
 from geartrain.store.memcached_head import Head
 from geartrain.store.memcached_items import Items
+from geartrain.store.memcached_results import Results
+from geartrain.store.memcached_server import identity, statistics
 from geartrain.store.memcached_url import Place
 from geartrain.store.number_set import NumberSet
 from geartrain.store.queue_store import Damaged
@@ -45,10 +53,8 @@ from geartrain.store.values import (
     number_of,
     pack_job,
     pack_letter,
-    pack_result,
     unpack_job,
     unpack_letter,
-    unpack_result,
 )
 
 __all__ = ["MemcachedStore"]
@@ -68,11 +74,8 @@ LEASE: Final = 3.0
 EXCHANGES: Final = 3
 # A single value may take this part of memcached's memory, or it would drop its own beginning.
 SHARE: Final = 8
-# For how long memcached keeps a result longer than it has to, in seconds: in case nobody asks for
-# what has expired to be forgotten.
-LEEWAY: Final = 3600
-# Later than that, in seconds since 1970, memcached can't say when.
-LAST: Final = 2**31
+# What a dead letter has beside its job, in bytes at most.
+LETTER_ROOM: Final = 8192
 
 PROMISE: Final = "jobs survive a restart of this server, and are lost when memcached ends"
 EVICTING: Final = (
@@ -110,12 +113,11 @@ class MemcachedStore(SoleMember):
         self._client: Client | None = None
         self._head = Head(0, b"", NumberSet(), NumberSet())
         self._items = Items(0)
+        self._results = Results("", self._items)
         # Bytes of a value at most.
         self._largest = 0
         # Which memcached this is: its process, and when that was started.
         self._server = (0, 0)
-        # When results expire, and their handles; of those that this process has kept.
-        self._expiries: list[tuple[float, bytes]] = []
         # Whether the head may hold what was refused.
         self._uncertain = False
         self._renewal: threading.Thread | None = None
@@ -154,7 +156,6 @@ class MemcachedStore(SoleMember):
             began = monotonic()
             self._start(client, holder)
         self._held_until = began + self._lease_lasts
-        self._expiries = []
         warnings.warning("%s: %s", self.name, self.promise)
         self._closed = threading.Event()
         self._renewal = threading.Thread(
@@ -167,6 +168,7 @@ class MemcachedStore(SoleMember):
         settings = statistics(client, "settings")
         limit = int(settings.get(b"maxbytes", 0)) or 1 << 26
         self._items = Items(int(settings.get(b"item_size_max", 1 << 20)))
+        self._results = Results(self._key("result") + ":", self._items)
         self._largest = limit // SHARE
         evicts = settings.get(b"evictions", b"on") in (b"on", "on")
         self.promise = PROMISE + (EVICTING if evicts else "")
@@ -285,12 +287,13 @@ class MemcachedStore(SoleMember):
             self._check_present(client, batch.adds)
             dead = [letter for letter in batch.dead if letter.job.number not in head.letters]
             values = {self._key("job", job.number): pack_job(job) for job in adds}
+            self._refuse_large(adds, values)
             for letter in dead:
                 values[self._key("letter", letter.job.number)] = pack_letter(letter)
                 values[self._key("buried", letter.job.handle.decode())] = b"%d" % letter.job.number
             self._update(client, batch, values)
             self._write(client, values)
-            self._keep(client, batch.results)
+            self._results.keep(client, batch.results)
             sent = monotonic()
             self._extend(client)
             dones = [*batch.dones, *(letter.job.number for letter in batch.dead)]
@@ -354,14 +357,23 @@ class MemcachedStore(SoleMember):
                 values[key] = pack_job(job)
 
     def _write(self, client: Client, values: dict[str, bytes]) -> None:
-        """Write items, of which nobody knows yet."""
-        largest = max(map(len, values.values()), default=0)
-        if largest > self._largest:
-            raise StoreUnavailable(
-                f"a job of {largest} bytes is more than this memcached may hold "
-                f"({self._largest} bytes): give it more memory with -m, or lower max_packet"
+        """Write items, of which nobody knows yet; raises JobsRefused where there is no room."""
+        try:
+            self._items.write(client, values)
+        except MemcacheServerError as error:
+            self._items.forget(client, values)
+            raise JobsRefused(f"{self.name} can't take jobs now: {error}") from error
+
+    def _refuse_large(self, adds: Sequence[Job], values: dict[str, bytes]) -> None:
+        """Raise JobsRefused for jobs that would take too much of memcached's memory."""
+        most = self._largest - LETTER_ROOM
+        large = [job.number for job in adds if len(values[self._key("job", job.number)]) > most]
+        if large:
+            raise JobsRefused(
+                f"it is more than an eighth of memcached's memory ({self._largest} bytes): "
+                "give it more memory with -m, or lower max_packet",
+                large,
             )
-        self._items.write(client, values)
 
     def _exchange(self, client: Client, jobs: NumberSet, letters: NumberSet) -> None:
         """Make this the head; raises LeaseLost where another server has."""
@@ -391,36 +403,20 @@ class MemcachedStore(SoleMember):
 
     # What was kept of jobs that ended.
 
-    def _keep(self, client: Client, results: Sequence[Result]) -> None:
-        """Write results; memcached forgets them some time after they have expired."""
-        for result in results:
-            end = int(result.expires) + LEEWAY
-            key = self._key("result", result.handle.decode())
-            # What lies in the past would not be stored at all.
-            self._items.write(client, {key: pack_result(result)}, end if time() < end < LAST else 0)
-            heapq.heappush(self._expiries, (result.expires, result.handle))
-
     def result(self, handle: bytes) -> Result | None:
         """Return what a job ended with; see ``QueueStore``."""
-        value = self._one("result", handle)
-        result = None if value is None else unpack_result(handle, value)
-        return result if isinstance(result, Result) else None
+        with self._translating():
+            return self._results.find(self._connected(), handle)
 
     def results(self, after: bytes, limit: int) -> Sequence[Result]:
-        """Return nothing: results are not in the head, and memcached lists no items."""
-        return ()
+        """Return results in the order of handles; see ``QueueStore``."""
+        with self._translating():
+            return self._results.page(self._connected(), after, limit)
 
     def forget_results(self, now: float) -> None:
         """Forget the results that have expired; see ``QueueStore``."""
-        keys = []
-        while self._expiries and self._expiries[0][0] <= now:
-            _, handle = heapq.heappop(self._expiries)
-            result = self.result(handle)
-            # A later result may have replaced it.
-            if result is not None and result.expires <= now:
-                keys.append(self._key("result", handle.decode()))
         with self._translating():
-            self._items.forget(self._connected(), keys)
+            self._results.forget(self._connected(), now)
 
     def dead_letters(self, after: int, limit: int) -> Sequence[DeadLetter]:
         """Return dead letters in the order of their numbers; see ``QueueStore``."""
@@ -564,15 +560,3 @@ class MemcachedStore(SoleMember):
             self._drop()
             text = " ".join(str(error).split()) or type(error).__name__
             raise StoreUnavailable(f"{self.name} can't be reached: {text}") from error
-
-
-def statistics(client: Client, *kinds: str) -> dict[bytes, Any]:
-    """Return what memcached says of itself; numbers are numbers."""
-    return dict(client.stats(*kinds))  # type: ignore[no-untyped-call]
-
-
-def identity(client: Client) -> tuple[int, int]:
-    """Return which memcached answers: its process, and about when that was started."""
-    stats = statistics(client)
-    pid, now, uptime = (int(stats.get(name, 0)) for name in (b"pid", b"time", b"uptime"))
-    return pid, now - uptime

@@ -42,6 +42,8 @@ class Items:
 
     def __init__(self, item_size: int) -> None:
         self.room = max(item_size - OVERHEAD, 256)
+        # How many pieces the values have that were cut, by key, as far as they were seen.
+        self.cut: dict[str, int] = {}
 
     def write(self, client: Client, values: Mapping[str, bytes], expire: int = 0) -> None:
         """Write values under their keys; raises MemcacheError where one is not stored."""
@@ -66,8 +68,11 @@ class Items:
         yield from self._page(client, page)
 
     def forget(self, client: Client, keys: Iterable[str]) -> None:
-        """Delete values without waiting; pieces are left to memcached, which nobody asks for."""
-        page = list(keys)
+        """Delete values without waiting, and the pieces of those that were written or read."""
+        page = []
+        for key in keys:
+            page.append(key)
+            page += [f"{key}:{number}" for number in range(self.cut.pop(key, 0))]
         for start in range(0, len(page), PAGE):
             client.delete_many(page[start : start + PAGE], noreply=True)
 
@@ -77,6 +82,7 @@ class Items:
                 yield key, value
                 continue
             starts = range(0, len(value), self.room)
+            self.cut[key] = len(starts)
             for number, start in enumerate(starts):
                 yield f"{key}:{number}", value[start : start + self.room]
             yield key, CUT + _encode((len(starts), len(value), zlib.crc32(value)))
@@ -103,6 +109,7 @@ class Items:
             return value
         if not 0 < count <= size:
             return value
+        self.cut[key] = count
         pieces = []
         for number in range(count):
             piece = client.get(f"{key}:{number}")

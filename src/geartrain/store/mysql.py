@@ -16,7 +16,8 @@ import pymysql
 from pymysql.constants import CR, ER
 
 from geartrain.errors import StoreDamaged
-from geartrain.store.link import CONFLICT, DAMAGED, LOST, PASSING, Link
+from geartrain.store.link import CONFLICT, DAMAGED, LOST, PASSING, REFUSED, Link
+from geartrain.store.mysql_large import LARGE, LargeStatement, has_large
 from geartrain.store.mysql_statements import HEAD, STATEMENTS
 from geartrain.store.mysql_url import Place, read_place
 from geartrain.store.secret import masked_url, without_secrets
@@ -71,7 +72,6 @@ PASSES: Final = frozenset(
         ER.DISK_FULL,
         ER.ERROR_ON_WRITE,
         ER.GET_ERRNO,
-        ER.OUTOFMEMORY,
         ER.OUT_OF_SORTMEMORY,
         ER.CON_COUNT_ERROR,
         ER.OUT_OF_RESOURCES,
@@ -82,13 +82,24 @@ PASSES: Final = frozenset(
         ER.RECORD_FILE_FULL,
         ER.HOST_IS_BLOCKED,
         ER.HOST_NOT_PRIVILEGED,
-        ER.NET_PACKET_TOO_LARGE,
         ER.TOO_MANY_USER_CONNECTIONS,
         ER.LOCK_TABLE_FULL,
         ER.USER_LIMIT_REACHED,
         ER.QUERY_INTERRUPTED,
         1180,  # during COMMIT
         1969,  # a statement took too long
+    )
+)
+REFUSALS: Final = frozenset(
+    (
+        ER.OUTOFMEMORY,
+        ER.NET_PACKET_TOO_LARGE,
+        ER.WARN_ALLOWED_PACKET_OVERFLOWED,
+        ER.DATA_TOO_LONG,
+        ER.TRUNCATED_WRONG_VALUE_FOR_FIELD,
+        1118,  # a row too large, or a tenth of InnoDB's log
+        1534,  # larger than the binary log's cache
+        1197,  # so is the whole transaction
     )
 )
 THERE: Final = frozenset((ER.TABLE_EXISTS_ERROR, ER.DUP_KEYNAME))
@@ -137,8 +148,23 @@ class MysqlLink:
         with self._connection.cursor() as cursor:
             for statement, parameters in statements:
                 self._hurry()
-                counts.append(cursor.execute(statement, parameters or None))
+                if has_large(parameters):
+                    large = cast("Any", self._large(statement, parameters))
+                    counts.append(cursor.execute(large))
+                else:
+                    counts.append(cursor.execute(statement, parameters or None))
         return counts
+
+    def _large(self, statement: str, parameters: Sequence[object]) -> LargeStatement:
+        """Return a statement that is written out as it is sent."""
+        texts = statement.split("%s")
+        parts: list[bytes | memoryview] = [texts[0].encode()]
+        for parameter, text in zip(parameters, texts[1:], strict=True):
+            if type(parameter) is bytes and len(parameter) > LARGE:
+                parts += [b"X'", memoryview(parameter), b"'", text.encode()]
+            else:
+                parts.append((self._connection.escape(parameter) + text).encode())
+        return LargeStatement(parts)
 
     def read(self, statement: str, parameters: Sequence[object] = ()) -> list[Sequence[Any]]:
         """Return the rows of a query."""
@@ -189,22 +215,34 @@ class MysqlDatabase:
 
     def connect(self) -> Link:
         """Connect to the first of the hosts that serves."""
+        connection, in_cluster = self.dial()
+        # A node may not have applied yet what another has committed.
+        return MysqlLink(connection, "SET STATEMENT wsrep_sync_wait = 1 FOR " if in_cluster else "")
+
+    def dial(self, flags: int = 0) -> tuple[pymysql.Connection[Any], bool]:
+        """
+        Return the driver's connection, set up, and whether it is to a node of a Galera cluster.
+
+        Args:
+            flags: Of the protocol (``CLIENT``), beside the driver's own.
+
+        """
         failure: Exception | None = None
         for host, port in self.place.hosts:
             try:
-                connection = self._connect(host, port)
+                connection = self._connect(host, port, flags)
             except self.errors as error:
                 failure = error
                 continue
             try:
-                return self._set_up(connection)
+                return connection, self._set_up(connection)
             except self.errors as error:
                 failure = error
                 connection.close()
         assert failure is not None
         raise failure
 
-    def _connect(self, host: str, port: int) -> pymysql.Connection[Any]:
+    def _connect(self, host: str, port: int, flags: int = 0) -> pymysql.Connection[Any]:
         connection: pymysql.Connection[Any] = pymysql.connect(
             host=host,
             port=port,
@@ -217,11 +255,12 @@ class MysqlDatabase:
             read_timeout=CONNECT_TIMEOUT,
             write_timeout=CONNECT_TIMEOUT,
             program_name="geartrain",
+            client_flag=flags,
             **self.place.options,
         )
         return connection
 
-    def _set_up(self, connection: pymysql.Connection[Any]) -> Link:
+    def _set_up(self, connection: pymysql.Connection[Any]) -> bool:
         with connection.cursor() as cursor:
             for setting in SETTINGS:
                 cursor.execute(setting)
@@ -240,8 +279,7 @@ class MysqlDatabase:
                 raise pymysql.OperationalError(ER.OPTION_PREVENTS_STATEMENT, "it is read-only")
         connection.commit()
         self.remarks = [] if flush == 1 else [FLUSH_REMARK % flush]
-        # A node may not have applied yet what another has committed.
-        return MysqlLink(connection, "SET STATEMENT wsrep_sync_wait = 1 FOR " if in_cluster else "")
+        return in_cluster
 
     def migrate(self) -> None:
         """Bring tables of an earlier release up to date."""
@@ -276,6 +314,8 @@ class MysqlDatabase:
             return CONFLICT
         if number in LOSSES:
             return LOST
+        if number in REFUSALS:
+            return REFUSED
         if number in PASSES:
             return PASSING
         return DAMAGED

@@ -20,11 +20,11 @@ from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.waiting import Ready, Wait
 
 from geartrain.errors import StoreDamaged, UsageError
-from geartrain.store.link import CONFLICT, DAMAGED, LOST, PASSING, Link
+from geartrain.store.link import CONFLICT, DAMAGED, LOST, PASSING, REFUSED, Link
 from geartrain.store.postgresql_statements import HEAD, STATEMENTS
 from geartrain.store.secret import masked_url, without_secrets
 
-__all__ = ["PostgresqlDatabase"]
+__all__ = ["Connection", "PostgresqlDatabase"]
 
 T = TypeVar("T")
 
@@ -46,9 +46,11 @@ SETTINGS: Final = (
 CONFLICTS: Final = ("40", "55P03", "23505")
 # 08 connection, 57P0 the server is stopped or starts, 25006 it is a replica, 25P03 see above.
 LOSSES: Final = ("08", "57P0", "25006", "25P03")
-# 53 resources, 54 limits, 55 state, 57 intervention, 58 system, XX internal, 28 who one is,
+# 53 resources, 55 state, 57 intervention, 58 system, XX internal, 28 who one is,
 # 42501 a right that somebody can grant.
-PASSES: Final = ("53", "54", "55", "57", "58", "XX", "28", "42501")
+PASSES: Final = ("53", "55", "57", "58", "XX", "28", "42501")
+# 54 limits, 22 data, 53200 out of memory, and XX000 which is also said of a value too large.
+REFUSALS: Final = ("54", "22", "53200", "XX000")
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -189,6 +191,10 @@ class PostgresqlDatabase:
 
     def connect(self) -> Link:
         """Connect to the first of the hosts that serves."""
+        return PostgresqlLink(self.dial())
+
+    def dial(self) -> Connection:
+        """Return the driver's connection, set up and within no transaction."""
         connection = self._connect()
         try:
             # Statements and their parameters have the same types each time.
@@ -200,7 +206,7 @@ class PostgresqlDatabase:
         except BaseException:
             connection.close()
             raise
-        return PostgresqlLink(connection)
+        return connection
 
     def _connect(self) -> Connection:
         connection = Connection.connect(self._conninfo)
@@ -254,6 +260,8 @@ class PostgresqlDatabase:
             return CONFLICT
         if state.startswith(LOSSES):
             return LOST
+        if state.startswith(REFUSALS):
+            return REFUSED
         if state.startswith(PASSES):
             return PASSING
         if not state and isinstance(error, (psycopg.OperationalError, OSError)):

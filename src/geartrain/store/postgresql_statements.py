@@ -6,7 +6,7 @@ from typing import Final
 
 from geartrain.store.statements import Statements
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 STATEMENTS: Final = Statements(
     add=(
         "INSERT INTO geartrain_jobs (number, handle, function_name, unique_key, workload, "
@@ -94,11 +94,48 @@ STATEMENTS: Final = Statements(
     keep_generation="INSERT INTO geartrain_generation (started) VALUES (%s::BIGINT)",
     create=(
         (
+            'CREATE TABLE geartrain_agents ( name VARCHAR(100) COLLATE "C" NOT NULL, tags TEXT '
+            "NOT NULL, expires DOUBLE PRECISION NOT NULL, since DOUBLE PRECISION NOT NULL, "
+            "table_revision BIGINT NOT NULL, version TEXT NOT NULL, PRIMARY KEY (name) )"
+        ),
+        (
+            'CREATE TABLE geartrain_alerts ( id BIGSERIAL NOT NULL, rule VARCHAR(64) COLLATE "C" '
+            "NOT NULL, subject VARCHAR(200) NOT NULL, group_name TEXT NOT NULL, message TEXT NOT "
+            "NULL, firing BOOLEAN NOT NULL, count BIGINT NOT NULL, since DOUBLE PRECISION NOT "
+            "NULL, last DOUBLE PRECISION NOT NULL, said BIGINT NOT NULL, said_at DOUBLE PRECISION"
+            " NOT NULL, messages BIGINT NOT NULL, due DOUBLE PRECISION NOT NULL, changes TEXT NOT"
+            " NULL, acknowledged_by TEXT NOT NULL, PRIMARY KEY (id), CONSTRAINT "
+            "geartrain_alerts_key UNIQUE (rule, subject) )"
+        ),
+        (
+            "CREATE TABLE geartrain_audit ( id BIGSERIAL NOT NULL, at DOUBLE PRECISION NOT NULL, "
+            'who TEXT NOT NULL, action VARCHAR(64) COLLATE "C" NOT NULL, subject TEXT NOT NULL, '
+            "old_value TEXT NOT NULL, new_value TEXT NOT NULL, PRIMARY KEY (id) )"
+        ),
+        (
             "CREATE TABLE geartrain_dead_letters ( number BIGINT NOT NULL, handle BYTEA NOT NULL,"
             " function_name BYTEA NOT NULL, unique_key BYTEA NOT NULL, workload BYTEA NOT NULL, "
             "priority SMALLINT NOT NULL, epoch BIGINT NOT NULL, reducer BYTEA NOT NULL, submitted"
             " DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, reason BYTEA NOT NULL, died "
             "DOUBLE PRECISION NOT NULL, PRIMARY KEY (number) )"
+        ),
+        (
+            "CREATE TABLE geartrain_fires ( id BIGSERIAL NOT NULL, schedule BIGINT NOT NULL, "
+            "generation INTEGER NOT NULL, nominal BIGINT NOT NULL, target VARCHAR(100) COLLATE "
+            '"C" NOT NULL, previous BIGINT NOT NULL, due DOUBLE PRECISION NOT NULL, state '
+            'VARCHAR(16) COLLATE "C" NOT NULL, origin VARCHAR(16) COLLATE "C" NOT NULL, reason '
+            "TEXT NOT NULL, count BIGINT NOT NULL, attempt INTEGER NOT NULL, owner VARCHAR(100) "
+            'COLLATE "C" NOT NULL, epoch BIGINT NOT NULL, handle TEXT NOT NULL, server TEXT NOT '
+            "NULL, created DOUBLE PRECISION NOT NULL, submitted DOUBLE PRECISION NOT NULL, "
+            "started DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION NOT NULL, result BYTEA NOT"
+            " NULL, stage SMALLINT, batch BIGINT NOT NULL, PRIMARY KEY (id), CONSTRAINT "
+            "geartrain_fires_key UNIQUE (schedule, generation, nominal, target) )"
+        ),
+        (
+            'CREATE TABLE geartrain_instances ( name VARCHAR(100) COLLATE "C" NOT NULL, epoch '
+            "BIGINT NOT NULL, host TEXT NOT NULL, expires DOUBLE PRECISION NOT NULL, skew DOUBLE "
+            'PRECISION NOT NULL, tzdata VARCHAR(100) COLLATE "C" NOT NULL, started DOUBLE '
+            "PRECISION NOT NULL, writes BIGINT NOT NULL, PRIMARY KEY (name) )"
         ),
         (
             "CREATE TABLE geartrain_jobs ( number BIGINT NOT NULL, handle BYTEA NOT NULL, "
@@ -108,9 +145,32 @@ STATEMENTS: Final = Statements(
             "BIGINT DEFAULT 0 NOT NULL, PRIMARY KEY (number) )"
         ),
         (
+            "CREATE TABLE geartrain_messages ( id BIGSERIAL NOT NULL, channel TEXT NOT NULL, "
+            "title TEXT NOT NULL, body TEXT NOT NULL, created DOUBLE PRECISION NOT NULL, due "
+            "DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, error TEXT NOT NULL, sent "
+            'DOUBLE PRECISION NOT NULL, owner VARCHAR(100) COLLATE "C" NOT NULL, epoch BIGINT NOT'
+            " NULL, PRIMARY KEY (id) )"
+        ),
+        (
             "CREATE TABLE geartrain_results ( handle BYTEA NOT NULL, number BIGINT NOT NULL, "
             "function_name BYTEA NOT NULL, outcome SMALLINT NOT NULL, data BYTEA NOT NULL, ended "
             "DOUBLE PRECISION NOT NULL, expires DOUBLE PRECISION NOT NULL, PRIMARY KEY (handle) )"
+        ),
+        (
+            "CREATE TABLE geartrain_schedule_revision ( one SMALLINT NOT NULL, number BIGINT NOT "
+            "NULL, PRIMARY KEY (one) )"
+        ),
+        (
+            "CREATE TABLE geartrain_schedules ( id BIGSERIAL NOT NULL, name VARCHAR(100) COLLATE "
+            '"C" NOT NULL, definition TEXT NOT NULL, kind VARCHAR(16) COLLATE "C" NOT NULL, '
+            'expression TEXT NOT NULL, timezone VARCHAR(100) COLLATE "C" NOT NULL, function TEXT '
+            'NOT NULL, target VARCHAR(100) COLLATE "C" NOT NULL, source TEXT NOT NULL, generation'
+            " INTEGER NOT NULL, revision BIGINT NOT NULL, enabled BOOLEAN NOT NULL, next_fire "
+            "BIGINT NOT NULL, last_nominal BIGINT NOT NULL, since BIGINT NOT NULL, runs BIGINT "
+            "NOT NULL, failures INTEGER NOT NULL, paused_at DOUBLE PRECISION NOT NULL, paused_by "
+            "TEXT NOT NULL, paused_why TEXT NOT NULL, paused_until DOUBLE PRECISION NOT NULL, "
+            "wake DOUBLE PRECISION, PRIMARY KEY (id), CONSTRAINT geartrain_schedules_name UNIQUE "
+            "(name) )"
         ),
         (
             "CREATE TABLE geartrain_servers ( generation BIGINT NOT NULL, name BYTEA NOT NULL, "
@@ -121,14 +181,29 @@ STATEMENTS: Final = Statements(
             "CREATE TABLE geartrain_version ( version_num VARCHAR(32) NOT NULL, CONSTRAINT "
             "geartrain_version_pkc PRIMARY KEY (version_num) )"
         ),
+        "CREATE INDEX geartrain_alerts_due ON geartrain_alerts (due)",
         "CREATE INDEX geartrain_dead_letters_handle ON geartrain_dead_letters (handle)",
+        (
+            "CREATE INDEX geartrain_fires_open ON geartrain_fires (stage, schedule) WHERE stage "
+            "IS NOT NULL"
+        ),
+        (
+            "CREATE INDEX geartrain_fires_owner ON geartrain_fires (owner, state, due) WHERE "
+            "stage IS NOT NULL"
+        ),
         (
             "CREATE UNIQUE INDEX geartrain_coalesce ON geartrain_jobs (coalesce_key) WHERE "
             "coalesce_key IS NOT NULL"
         ),
+        "CREATE INDEX geartrain_messages_due ON geartrain_messages (sent, due)",
         "CREATE INDEX geartrain_results_expires ON geartrain_results (expires)",
+        "CREATE INDEX geartrain_schedules_kind ON geartrain_schedules (kind)",
         (
-            "INSERT INTO geartrain_version (version_num) VALUES ('0002') RETURNING "
+            "CREATE INDEX geartrain_schedules_wake ON geartrain_schedules (wake) WHERE wake IS "
+            "NOT NULL"
+        ),
+        (
+            "INSERT INTO geartrain_version (version_num) VALUES ('0003') RETURNING "
             "geartrain_version.version_num"
         ),
     ),

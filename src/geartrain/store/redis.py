@@ -31,12 +31,19 @@ from redis.exceptions import (
 )
 
 from geartrain.broker.job import Job
-from geartrain.errors import LeaseLost, StoreDamaged, StoreError, StoreUnavailable, UsageError
+from geartrain.errors import (
+    JobsRefused,
+    LeaseLost,
+    StoreDamaged,
+    StoreError,
+    StoreUnavailable,
+    UsageError,
+)
 from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 from geartrain.store.holder import describe, is_gone, new_holder
 from geartrain.store.mapper import GENERATION_BITS, LEAP, MAX_GENERATION
 from geartrain.store.queue_store import Damaged
-from geartrain.store.redis_promise import read_promise
+from geartrain.store.redis_promise import largest_value, read_promise
 from geartrain.store.redis_scripts import (
     COMMIT,
     FORGET_RESULTS,
@@ -76,8 +83,8 @@ LARGE: Final = 4 * 1024 * 1024
 REPLAY_PATIENCE: Final = 30.0
 # How long a lease lasts without being renewed, in seconds; it is renewed every third of that.
 LEASE: Final = 3.0
-# Redis takes no value larger than that, in bytes.
-MAX_VALUE: Final = 512 * 1024 * 1024
+# What a dead letter has beside its job, in bytes at most.
+LETTER_ROOM: Final = 8192
 # Jobs asked for at once, and bytes of their values.
 PAGE: Final = 1000
 PAGE_BYTES: Final = 16 * 1024 * 1024
@@ -121,6 +128,8 @@ class RedisStore(SoleMember):
         self._holder = b""
         # Whether Redis forgets everything when it ends, so that it may be found empty.
         self._volatile = False
+        # Bytes of a value at most.
+        self._largest = 0
         # Numbers of the commit tried last and of the last that got through.
         self._tried = 0
         self._confirmed = 0
@@ -159,6 +168,7 @@ class RedisStore(SoleMember):
                 began = monotonic()
                 self._generation = self._take(client, self._highest(client))
                 self.promise, keeps = read_promise(client)
+                self._largest = largest_value(client)
         except RedisError as error:
             raise self._translated(error, opening=True) from error
         self._held_until = began + self._lease_lasts
@@ -283,19 +293,32 @@ class RedisStore(SoleMember):
         if batch.is_empty():
             return ()
         dones = [*batch.dones, *(letter.job.number for letter in batch.dead)]
+        adds = [(job.number, pack_job(job)) for job in batch.adds]
+        self._refuse_large(adds)
         parts: tuple[Sequence[tuple[Any, ...]], ...] = (
             self._refused,
-            [(job.number, pack_job(job)) for job in batch.adds],
+            adds,
             [(number, b"%d %d" % (attempts, epoch)) for number, attempts, epoch in batch.updates],
             [(one.job.number, one.job.handle, pack_letter(one)) for one in batch.dead],
             [(one.handle, pack_result(one), one.expires) for one in batch.results],
             [(number,) for number in dones],
         )
-        size = refuse_large(parts)
         arguments = [value for part in parts for item in part for value in item]
+        size = size_of(arguments)
         heads = [(job.number, handle_head(job.handle)) for job in batch.adds]
         self._run([*map(len, parts), *arguments], heads, size)
         return ()
+
+    def _refuse_large(self, adds: Sequence[tuple[int, bytes]]) -> None:
+        """Raise JobsRefused for values that Redis would not take."""
+        most = self._largest - LETTER_ROOM
+        large = [number for number, value in adds if len(value) > most]
+        if large:
+            raise JobsRefused(
+                f"it is more than a value of Redis's can be ({self._largest} bytes): "
+                "raise proto-max-bulk-len there, or lower max_packet",
+                large,
+            )
 
     def _run(self, arguments: list[Any], heads: list[tuple[int, bytes]], size: int) -> None:
         """Run the script of one commit."""
@@ -510,15 +533,6 @@ class RedisStore(SoleMember):
         return StoreDamaged(f"{self.name} can't be used as a store ({text}): try another prefix")
 
 
-def refuse_large(parts: Sequence[Sequence[tuple[Any, ...]]]) -> int:
-    """Return the size of all values; raises StoreUnavailable when one is too large for Redis."""
-    sizes = [
-        len(value) for part in parts for item in part for value in item if type(value) is bytes
-    ]
-    largest = max(sizes, default=0)
-    if largest > MAX_VALUE:
-        raise StoreUnavailable(
-            f"a job of {largest} bytes is more than Redis can hold "
-            f"({MAX_VALUE} bytes): lower max_packet"
-        )
-    return sum(sizes)
+def size_of(values: Sequence[Any]) -> int:
+    """Return how many bytes the values of a commit have."""
+    return sum(len(value) for value in values if type(value) is bytes)

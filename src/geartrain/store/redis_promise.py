@@ -13,7 +13,7 @@ from typing import Any, Final
 from redis import Redis
 from redis.exceptions import ResponseError
 
-__all__ = ["read_promise"]
+__all__ = ["largest_value", "read_promise"]
 
 ALWAYS: Final = "an acknowledged job is on disk"
 EVERY_SECOND: Final = (
@@ -38,6 +38,9 @@ NOTHING: Final = (
 )
 UNKNOWN: Final = "its settings can't be read, so what an acknowledged job survives is not known"
 EVICTING: Final = " (and it may drop the queue when its memory is full: set maxmemory-policy {})"
+
+# What a value may have where nobody says otherwise, in bytes.
+_LARGEST: Final = 512 * 1024 * 1024
 
 _NAMES: Final = ("appendonly", "appendfsync", "save", "no-appendfsync-on-rewrite")
 
@@ -69,6 +72,14 @@ def promise_of(found: dict[str, str]) -> tuple[str, bool | None]:
     if found["appendfsync"] == "always":
         return (REWRITING, None) if found["no-appendfsync-on-rewrite"] == "yes" else (ALWAYS, True)
     return (EVERY_SECOND if found["appendfsync"] == "everysec" else WHENEVER), None
+
+
+def largest_value(client: Redis) -> int:
+    """Return how many bytes a value may have."""
+    try:
+        return int(setting(client, "proto-max-bulk-len") or _LARGEST)
+    except ResponseError:
+        return _LARGEST
 
 
 def setting(client: Redis, name: str) -> str:

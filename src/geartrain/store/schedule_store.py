@@ -93,6 +93,10 @@ class ScheduleStore(Protocol):
         """
         ...
 
+    def add_all(self, added: Sequence[Schedule], who: str) -> Sequence[Schedule]:
+        """Store new entries, all of them or none; see ``add``."""
+        ...
+
     def replace(self, schedule: Schedule, who: str) -> Schedule:
         """
         Write an entry that was read before, whole, and return it with its new revision.
@@ -138,7 +142,11 @@ class ScheduleStore(Protocol):
         ...
 
     def next_fire(self) -> int:
-        """Return the earliest ``next_fire`` of what may fire, 0 if there is none."""
+        """
+        Return when the next entry is due, 0 if none ever is.
+
+        That is the earliest ``next_fire`` of what may fire, or the end of a pause before it.
+        """
         ...
 
     def take(self, me: Owner, limit: int) -> Sequence[Fire]:
@@ -181,7 +189,11 @@ class ScheduleStore(Protocol):
         ...
 
     def waiting(self, limit: int) -> Sequence[Fire]:
-        """Return fires in state ``waiting`` of entries that have nothing submitted or running."""
+        """
+        Return fires in state ``waiting`` that wait for nothing any more, oldest first.
+
+        These are those of entries of which nothing is pending, submitted or running.
+        """
         ...
 
     def follow(

@@ -21,9 +21,10 @@ from geartrain.store.statements import Statements
 
 __all__ = ["Page", "SharedMapper", "bounds"]
 
-# What a statement takes beside its names, workloads and results, in bytes: of each row, and all.
+# What a statement takes beside its names, workloads and results, in bytes: of each row, and all;
+# the reason of a dead letter is part of it.
 ROW_ROOM: Final = 512
-ROOM: Final = 4096
+ROOM: Final = 16384
 # A job that another's ending let in meanwhile is added again, so many times.
 TRIES: Final = 4
 

@@ -16,7 +16,7 @@ from math import ceil
 from typing import Final
 
 from geartrain.broker.job import Job
-from geartrain.errors import StoreError, StoreUnavailable, UsageError
+from geartrain.errors import JobsRefused, StoreError, UsageError
 from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 from geartrain.store.link import Database
 from geartrain.store.mapper import GENERATION_BITS, readable
@@ -181,14 +181,17 @@ class SharedSqlStore:
         return self._writer.run(work, patience=PATIENCE + longer, idle=IDLE + ceil(longer))
 
     def _refuse_large(self, jobs: Sequence[Job]) -> None:
-        """Raise StoreUnavailable when a job is larger than a statement may be."""
-        for job in jobs:
-            if not self._mapper.fits(job):
-                raise StoreUnavailable(
-                    f"a job of {len(job.workload)} bytes takes {self._mapper.size(job)} bytes in a "
-                    f"statement, more than {self.database.room_setting} ({self.database.room} "
-                    "bytes): raise that, or lower max_packet"
-                )
+        """Raise JobsRefused for jobs that are larger than a statement may be."""
+        # Another node, or the same one later, may take more or less.
+        self._mapper.room = self.database.room
+        large = [job for job in jobs if not self._mapper.fits(job)]
+        if large:
+            raise JobsRefused(
+                f"it takes {self._mapper.size(large[0])} bytes in a statement, more than "
+                f"{self.database.room_setting} ({self.database.room} bytes): raise that, or lower "
+                "max_packet",
+                [job.number for job in large],
+            )
 
     def close(self) -> None:
         """End the lease, so that others take over at once, and disconnect. Safe to call twice."""

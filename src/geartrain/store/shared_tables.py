@@ -7,7 +7,7 @@ The jobs' table is SQLite's with one column more; ``geartrain_servers`` takes th
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -24,15 +24,13 @@ from sqlalchemy.types import TypeEngine
 
 from geartrain.store import tables
 from geartrain.store.rows import MAX_HANDLE
+from geartrain.store.schedule_tables import SCHEDULE_TABLES
 from geartrain.store.shared_rows import KEY_SIZE, MAX_NAME
+from geartrain.store.tables import INNODB
 
 __all__ = ["servers", "shared_jobs", "shared_metadata"]
 
 shared_metadata = MetaData()
-
-# MySQL's tables may be kept by an engine without transactions, and its names compared with
-# their case folded, unless one says otherwise.
-MYSQL: Final[dict[str, Any]] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 
 
 def short(length: int) -> TypeEngine[bytes]:
@@ -50,7 +48,7 @@ def shared(table: Table, *more: Column[Any]) -> Table:
             copied.type = short(copied.type.length or 0)
         columns.append(copied)
     indexes = [Index(index.name, *(c.name for c in index.columns)) for index in table.indexes]
-    made: Table = Table(table.name, shared_metadata, *columns, *more, *indexes, **MYSQL)
+    made: Table = Table(table.name, shared_metadata, *columns, *more, *indexes, **INNODB)
     return made
 
 
@@ -85,9 +83,10 @@ servers = Table(
     Column("taken_by", BigInteger, nullable=False),
     # How often it has written its row: tells whether a commit of unknown outcome got through.
     Column("renewals", BigInteger, nullable=False),
-    **MYSQL,
+    **INNODB,
 )
 
 for table in (tables.dead_letters, tables.results):
     shared(table)
-version = tables.version.to_metadata(shared_metadata)
+for table in (tables.version, *SCHEDULE_TABLES):
+    table.to_metadata(shared_metadata)

@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from geartrain.broker.job import Job
-from geartrain.errors import StoreDamaged, StoreError, StoreUnavailable, UsageError
+from geartrain.errors import JobsRefused, StoreDamaged, StoreError, StoreUnavailable, UsageError
 from geartrain.store.batch import Batch, Coalesced, DeadLetter, Result
 from geartrain.store.gearmand_table import (
     Imported,
@@ -44,7 +44,7 @@ from geartrain.store.sqlite_file import (
 )
 from geartrain.store.sqlite_statements import HEAD, STATEMENTS
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "migrate", "translated"]
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ ROOM: Final = 21
 OLDEST: Final = (3, 32, 0)
 
 # What SQLite says when it can't write or read now; any other error is about what is there.
-PASSING: Final = frozenset(
+PASSING_CODES: Final = frozenset(
     (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_CANTOPEN,
@@ -159,7 +159,7 @@ class SqliteStore:
         revision = "" if new else self._revision(connection)
         if revision not in ("", HEAD):
             self._drop()
-            self._migrate()
+            migrate(self.path)
             connection = self._connect()
         connection.execute("BEGIN IMMEDIATE")
         if not revision:
@@ -188,27 +188,6 @@ class SqliteStore:
                 raise StoreDamaged(emptied(self.path, self._lock.generation))
             return ""
         raise StoreDamaged(f"{self.path} lacks the revision of its tables. {WAY_OUT}")
-
-    def _migrate(self) -> None:
-        """Bring tables of an earlier release up to date, all of it or nothing."""
-        from sqlalchemy import NullPool, create_engine
-        from sqlalchemy.exc import DBAPIError
-
-        from geartrain.store.migrations import upgrade
-
-        def connect() -> sqlite3.Connection:
-            return sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
-
-        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
-        try:
-            with engine.connect() as connection:
-                # A table is altered by making another of its name; views needn't know.
-                connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                upgrade(connection)
-                connection.commit()
-        except DBAPIError as error:
-            raise error.orig or error from error
 
     def _import(self, connection: sqlite3.Connection) -> tuple[int, Imported | None]:
         """Start a generation; before that, import gearmand's table, which takes one too."""
@@ -405,14 +384,36 @@ class SqliteStore:
         self._refused = []
 
 
+def migrate(path: str) -> None:
+    """Bring tables of an earlier release up to date, all of it or nothing."""
+    from sqlalchemy import NullPool, create_engine
+    from sqlalchemy.exc import DBAPIError
+
+    from geartrain.store.migrations import upgrade
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            # A table is altered by making another of its name; views needn't know.
+            connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            upgrade(connection)
+            connection.commit()
+    except DBAPIError as error:
+        raise error.orig or error from error
+
+
 def refuse_large(jobs: Sequence[Job]) -> None:
-    """Raise StoreUnavailable when a workload is larger than a row can be."""
-    for job in jobs:
-        if len(job.workload) > MAX_WORKLOAD:
-            raise StoreUnavailable(
-                f"a workload of {len(job.workload)} bytes is more than SQLite can hold "
-                f"({MAX_WORKLOAD} bytes): lower max_packet"
-            )
+    """Raise JobsRefused for workloads that are larger than a row can be."""
+    large = [job.number for job in jobs if len(job.workload) > MAX_WORKLOAD]
+    if large:
+        raise JobsRefused(
+            f"its workload is more than SQLite can hold ({MAX_WORKLOAD} bytes): lower max_packet",
+            large,
+        )
 
 
 def is_locked(error: BaseException) -> bool:
@@ -427,7 +428,7 @@ def translated(error: Exception, path: str) -> Exception:
         return StoreUnavailable(f"{path} is locked by another program")
     if isinstance(error, MemoryError):
         return StoreUnavailable(f"{path} can't be written: out of memory")
-    if code in PASSING:
+    if code in PASSING_CODES:
         return StoreUnavailable(f"{path} can't be written: {error}")
     if code == sqlite3.SQLITE_NOTADB:
         return StoreDamaged(no_database(path))

@@ -10,6 +10,8 @@ a server does to start. Only ``compiling`` and the migrations do it.
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -27,9 +29,12 @@ from sqlalchemy.dialects.mysql import VARBINARY
 
 from geartrain.store.rows import MAX_HANDLE
 
-__all__ = ["dead_letters", "generation", "jobs", "metadata", "results", "version"]
+__all__ = ["INNODB", "dead_letters", "generation", "jobs", "metadata", "results", "version"]
 
 metadata = MetaData()
+
+# MySQL's tables may be kept by an engine without transactions unless one says otherwise.
+INNODB: Final[dict[str, Any]] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 
 # Lengths choose MySQL's types: a function's name may be 64 KiB, which is one byte too many
 # for its BLOB. Others ignore them.

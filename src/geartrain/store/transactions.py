@@ -13,8 +13,8 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
-from geartrain.errors import LeaseLost, StoreDamaged, StoreError, StoreUnavailable
-from geartrain.store.link import CONFLICT, DAMAGED, LOST, Connector, Database, Link
+from geartrain.errors import JobsRefused, LeaseLost, StoreDamaged, StoreError, StoreUnavailable
+from geartrain.store.link import CONFLICT, DAMAGED, LOST, REFUSED, Connector, Database, Link
 from geartrain.store.shared_statements import ServerStatements
 
 __all__ = ["PATIENCE", "Transaction", "Transactions"]
@@ -166,8 +166,11 @@ class Transactions:
     def translated(self, error: Exception) -> StoreError:
         """Return what a driver's error means for the server."""
         said = f"{self.database.name}: {self.database.masked(error)}"
-        if self.database.meaning(error) == DAMAGED:
+        meaning = self.database.meaning(error)
+        if meaning == DAMAGED:
             return StoreDamaged(said)
+        if meaning == REFUSED:
+            return JobsRefused(said)
         return StoreUnavailable(said)
 
     # The connection.
