@@ -20,7 +20,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from geartrain.errors import UsageError
+from geartrain.schedule.entry import Entry, for_agents
 from geartrain.schedule.instant import read_instant, written
+from geartrain.store.schedule_rows import Fire
 
 __all__ = [
     "ANSWERS",
@@ -33,6 +35,7 @@ __all__ = [
     "Envelope",
     "agent_function",
     "control_function",
+    "envelope_for",
     "fire_key",
     "moment_of",
     "read_answer",
@@ -178,6 +181,31 @@ class Answer:
     def to_bytes(self) -> bytes:
         """Return it as a job's result."""
         return json.dumps(self.to_object()).encode()
+
+
+def envelope_for(entry: Entry, fire: Fire) -> Envelope:
+    """Return what the job of a fire carries, for the attempt that its row counts."""
+    shard = None
+    if entry.target.startswith("shards:"):
+        index, _, total = fire.target.partition("/")
+        shard = int(index), int(total)
+    return Envelope(
+        entry=entry.name,
+        key=fire_key(fire.schedule, fire.generation, fire.nominal, fire.target),
+        nominal=fire.nominal,
+        previous=fire.previous,
+        target=fire.target,
+        attempt=max(1, fire.attempt),
+        shard=shard,
+        payload=entry.payload,
+        command=entry.command,
+        app=entry.function if for_agents(entry) else "",
+        user=entry.user,
+        directory=entry.directory,
+        environment=entry.environment,
+        mailto=entry.mailto,
+        run_timeout=entry.run_timeout,
+    )
 
 
 def read_envelope(workload: bytes) -> Envelope:
