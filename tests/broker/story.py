@@ -33,6 +33,7 @@ from geartrain.broker.commands import (
     CantDo,
     ClockSet,
     Command,
+    Configure,
     Connect,
     CreateFunction,
     DeclarePolicy,
@@ -418,6 +419,8 @@ class Stage:
 
         policy FUNCTION KEY=VALUE ...
                                 a worker declares a policy, with the values of JSON
+        configure [FUNCTION KEY=VALUE ...]
+                                this one policy is configured from now on, or none
         answered TEXT           what the store says to the question that it was first asked
         result OUTCOME [DATA]   how the job ended that an inquiry was first asked for
 
@@ -448,6 +451,8 @@ class Stage:
             return self.wait(float(rest[0]))
         if first == "tick":
             return self.step(Tick())
+        if first == "configure":
+            return self.step(Configure([policy(rest[0], *rest[1:])] if rest else []))
         if first in STATES:
             return self.step(STATES[first]())
         if first == "forgotten":

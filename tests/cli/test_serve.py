@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from geartrain import Client
+from geartrain.errors import ServerError
 from tests.cli.servers import BIN
 
 GEARTRAIN = str(BIN / "geartrain")
@@ -43,6 +45,11 @@ class Served:
             if line == "ready\n":
                 return
         pytest.fail(f"it ended with {self.process.wait()}: {self.lines}")
+
+    def line(self) -> str:
+        """Return the next line of its log."""
+        assert self.process.stderr is not None
+        return self.process.stderr.readline().rstrip("\n")
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -148,3 +155,35 @@ def test_version_says_what_it_runs_on() -> None:
     assert facts.keys() == {"version", "python", "compiled", "event_loop"}
     assert facts["event_loop"] in ("uvloop", "asyncio")
     assert isinstance(facts["compiled"], bool)
+
+
+def test_hangup_reads_the_policies_again(serve: Serve, tmp_path: Path) -> None:
+    config = tmp_path / "geartrain.toml"
+    config.write_text('[server]\nstore = "memory:"\n[functions.f]\nmaxqueue = 1\n')
+    server = serve("--listen", "127.0.0.1:0", "--config", "geartrain.toml")
+    found = re.search(r"listens on (\S+)", "\n".join(server.lines))
+    assert found is not None
+
+    def reload(text: str) -> list[str]:
+        config.write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+        lines = [server.line()]
+        while "SIGHUP: policies" not in lines[-1] and "stays" not in lines[-1]:
+            lines.append(server.line())
+        return lines
+
+    with Client(found[1]) as client:
+        client.submit("f", background=True)
+        with pytest.raises(ServerError, match="QUEUE_ERROR"):
+            client.submit("f", background=True)
+        assert "everything stays as it was" in reload("[functions.f]\nmaxqeue = 2\n")[-1]
+        with pytest.raises(ServerError, match="QUEUE_ERROR"):
+            client.submit("f", background=True)
+        assert reload('[functions.f]\nmaxqueue = 2\n[functions."g*"]\nretries = 1\n')[-1].endswith(
+            "policies: + 'g*', ~ 'f'"
+        )
+        assert "what has changed in [server] takes a restart" in server.line()
+        client.submit("f", background=True)
+        reload("")
+        client.submit("f", background=True)
+    assert server.stop() == 0

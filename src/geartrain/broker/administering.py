@@ -36,8 +36,8 @@ from geartrain.broker.effects import (
 )
 from geartrain.broker.inquiring import FAILED, ask_store, conclude
 from geartrain.broker.job import ENDING, RUNNING
-from geartrain.broker.policing import apply_policy
-from geartrain.broker.policy import RESULT_FUNCTION
+from geartrain.broker.policing import apply_policy, lift_policy
+from geartrain.broker.policy import RESULT_FUNCTION, Policy
 from geartrain.broker.rulebook import MAX_DECLARED
 from geartrain.broker.session import Session
 
@@ -178,3 +178,18 @@ def declare(broker: Broker, session: Session, command: DeclarePolicy) -> None:
     if rules.configured(name) is None:
         apply_policy(broker, broker.function(name), command.policy)
     broker.tell(session, OptionResult(session.number, command.option))
+
+
+def configure(broker: Broker, policies: list[Policy]) -> None:
+    """Keep other configured policies than before, for jobs that wait already as well."""
+    rules = broker.rulebook
+    rules.configure(policies)
+    for function in list(broker.functions.values()):
+        policing = function.policing
+        if policing is not None and policing.reserved:
+            continue
+        policy = rules.policy(function.name)
+        if policy is not None:
+            apply_policy(broker, function, policy)
+        elif policing is not None:
+            lift_policy(broker, function)

@@ -19,13 +19,14 @@ from typing import Final
 from geartrain.broker import inquiring
 from geartrain.broker import policing as limits
 from geartrain.broker import shared as shared_rules
-from geartrain.broker.administering import administer
+from geartrain.broker.administering import administer, configure
 from geartrain.broker.commands import (
     Answer,
     CanDo,
     CantDo,
     ClockSet,
     Command,
+    Configure,
     Connect,
     Disconnect,
     Echo,
@@ -254,6 +255,8 @@ class Broker:
             inquiring.store_answered(self, command)
         elif isinstance(command, ClockSet):
             self.clock_set(command.shift)
+        elif isinstance(command, Configure):
+            configure(self, command.policies)
         elif isinstance(command, StopAssigning):
             self.assigning = False
             self.stopping = True

@@ -496,3 +496,18 @@ class StopAssigning(Command):
     """The server is about to stop: workers get nothing more, and finish what they have."""
 
     __slots__ = ()
+
+
+class Configure(Command):
+    """
+    These policies are configured from now on, and no others.
+
+    Attributes:
+        policies: In the order in which their patterns are tried.
+
+    """
+
+    __slots__ = ("policies",)
+
+    def __init__(self, policies: list[Policy]) -> None:
+        self.policies = policies

@@ -30,6 +30,7 @@ __all__ = [
     "apply_policy",
     "assigned",
     "held_back",
+    "lift_policy",
     "released",
     "reopen",
     "settle",
@@ -406,9 +407,9 @@ def settle(broker: Broker) -> None:
         broker.freed = []
         for function in functions:
             policing = function.policing
-            assert policing is not None
-            admit(broker, policing)
-            reopen(broker, policing, function)
+            if policing is not None:
+                admit(broker, policing)
+                reopen(broker, policing, function)
 
 
 def admit(broker: Broker, policing: Policing) -> None:
@@ -433,6 +434,10 @@ def apply_policy(broker: Broker, function: Function, policy: Policy) -> None:
     elif policing.policy.values() == policy.values():
         return
     else:
+        most = policing.policy.maxqueue
+        if function.limits == (most, most, most):
+            # Nobody has changed them meanwhile.
+            function.limits = (0, 0, 0)
         policing.policy = policy
     if policy.maxqueue:
         function.limits = (policy.maxqueue, policy.maxqueue, policy.maxqueue)
@@ -456,6 +461,12 @@ def apply_policy(broker: Broker, function: Function, policy: Policy) -> None:
         close(broker, policing, function)
     for job in waiting:
         broker.line_up(broker.now, job, False)
+
+
+def lift_policy(broker: Broker, function: Function) -> None:
+    """Let a function be as if it never had a policy."""
+    apply_policy(broker, function, Policy(function.name))
+    function.policing = None
 
 
 def number_of(job: Job) -> int:

@@ -35,11 +35,17 @@ class Rulebook:
     def __init__(self, configured: list[Policy]) -> None:
         self.exact: dict[bytes, Policy] = {}
         self.patterns: list[tuple[str, Policy]] = []
+        self.declared: dict[bytes, Policy] = {}
+        self.configure(configured)
+
+    def configure(self, configured: list[Policy]) -> None:
+        """Take these for the configured policies, in the place of those before."""
+        self.exact = {}
+        self.patterns = []
         for policy in configured:
             self.exact.setdefault(policy.pattern, policy)
             # Bytes of any encoding fit as they are.
             self.patterns.append((policy.pattern.decode("latin-1"), policy))
-        self.declared: dict[bytes, Policy] = {}
 
     def configured(self, name: bytes) -> Policy | None:
         """Return the configured policy of a function, None where there is none."""
@@ -65,7 +71,12 @@ class Rulebook:
         """Return new books for keeping a function's policy, None where it has none."""
         if name == RESULT_FUNCTION:
             return Policing(Policy(name), True)
+        policy = self.policy(name)
+        return None if policy is None else Policing(policy, False)
+
+    def policy(self, name: bytes) -> Policy | None:
+        """Return the policy that holds for a function, None where there is none."""
         policy = self.configured(name)
         if policy is None and self.declared:
             policy = self.declared.get(name)
-        return None if policy is None else Policing(policy, False)
+        return policy

@@ -91,19 +91,18 @@ def serve(
 ) -> None:
     """Run a job server."""
     from geartrain.cli.daemon import raise_file_limit
-    from geartrain.server.configuration import check, load_settings
-    from geartrain.server.policies import load_policies
+    from geartrain.server.configuration import check
+    from geartrain.server.reloading import PolicyFile
     from geartrain.server.running import run_server
     from geartrain.server.server import new_server
-    from geartrain.server.settings import Settings
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(message)s",
     )
-    settings = load_settings(config) if config else Settings()
-    policies = load_policies(config) if config else []
+    file = PolicyFile(config)
+    settings = file.settings
     if listen:
         settings.listen = listen
     if http:
@@ -113,7 +112,7 @@ def serve(
     check(settings)
     # Each connection is an open file, and a login shell allows no more than 1,024 of them.
     raise_file_limit(0)
-    server = new_server(settings, policies=policies)
+    server = new_server(settings, policies=file.policies)
 
     def ready() -> None:
         names = ", ".join(server.addresses())
@@ -122,7 +121,7 @@ def serve(
         print(f"jobs are kept in {server.store.name}", file=sys.stderr)
         print("ready", file=sys.stderr, flush=True)
 
-    run_server(server, ready=ready)
+    run_server(server, ready=ready, reopen_log=lambda: file.reload(server))
 
 
 app.command()(up.up)

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from geartrain import __version__
 from geartrain.broker.broker import Broker
-from geartrain.broker.commands import ClockSet, Restore, StopAssigning
+from geartrain.broker.commands import ClockSet, Configure, Restore, StopAssigning
 from geartrain.broker.effects import ServersReport
 from geartrain.broker.job import Job
 from geartrain.broker.policy import Policy
@@ -265,6 +265,11 @@ class JobServer:
         self.exchange.step(self.clock(), StopAssigning())
         seconds = self.settings.grace if grace is None else grace
         self.loop.call_later(seconds, self.stopped.set)
+        self.schedule_pass()
+
+    def configure(self, policies: list[Policy]) -> None:
+        """Keep other configured policies from now on, also for jobs that wait already."""
+        self.exchange.step(self.clock(), Configure(policies))
         self.schedule_pass()
 
     def stop_when_empty(self) -> None:
