@@ -10,6 +10,7 @@ out in production. Which keys a table has is said where they are used.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -27,6 +28,7 @@ __all__ = [
     "read_tables",
     "seconds_of",
     "table_of",
+    "written_table",
 ]
 
 # Every table of the file, whichever command reads it.
@@ -53,6 +55,7 @@ _BYTES: Final = {
     "mib": 1024**2,
     "gib": 1024**3,
 }
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _AMOUNT: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 
@@ -154,6 +157,39 @@ def bytes_of(value: Any) -> int:
 
     """
     return round(_amount(value, _BYTES, "bytes, or a text such as '64KiB' or '500MB'"))
+
+
+def written_table(path: Iterable[str], keys: Mapping[str, Any]) -> str:
+    """
+    Return a table as TOML, its head first.
+
+    Args:
+        path: The table's name, part by part.
+        keys: Texts, numbers, truth values, lists and tables of them.
+
+    """
+    head = ".".join(_written_key(part) for part in path)
+    return f"[{head}]\n" + "".join(
+        f"{_written_key(key)} = {_written(one)}\n" for key, one in keys.items()
+    )
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{_written_key(key)} = {_written(one)}" for key, one in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _written_key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _quoted(key)
+
+
+def _quoted(text: str) -> str:
+    # JSON's texts are TOML's, but for one character, and for what it makes of rare ones.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _amount(value: Any, units: Mapping[str, float], takes: str) -> float:

@@ -33,7 +33,9 @@ Every exception of the package.
     │   ├── StoreDamaged             ever; a person has to look at it
     │   └── LeaseLost                another server has taken this one's jobs over
     └── UsageError               a setting, an argument or a file is wrong
-        └── CronError                a cron expression can't be read, or would never fire
+        ├── CronError                a cron expression can't be read, or would never fire
+        ├── EntryNotFound            there is no entry of this name
+        └── EntryRefused             an entry can't be changed as asked, as things stand
 
 Errors carry their facts as attributes; the message names the next step where
 there is one. What a remote peer did wrong is told to the peer by a code, and
@@ -52,6 +54,8 @@ __all__ = [
     "ConnectionFailed",
     "ConnectionLost",
     "CronError",
+    "EntryNotFound",
+    "EntryRefused",
     "Fail",
     "GeartrainError",
     "GivenUp",
@@ -509,3 +513,36 @@ class CronError(UsageError):
         self.reason = reason
         shown = expression if len(expression) <= 80 else expression[:77] + "..."
         super().__init__(f"cron expression {shown!r}: {reason}")
+
+
+class EntryNotFound(UsageError):
+    """
+    There is no entry of this name.
+
+    Attributes:
+        name: The name.
+        near: Names that may have been meant.
+
+    """
+
+    def __init__(self, name: str, near: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.near = near
+        meant = f"did you mean {' or '.join(near)}?" if near else "geartrain cron ls shows them"
+        super().__init__(f"there is no entry {name}; {meant}")
+
+
+class EntryRefused(UsageError):
+    """
+    What was asked of an entry is right, and can't be done as things stand.
+
+    There is one of its name, somebody else changed it meanwhile, or others depend on it.
+
+    Attributes:
+        name: The entry's name.
+
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"entry {name}: {reason}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from geartrain.configuration import bytes_of, read_tables, seconds_of
+from geartrain.configuration import bytes_of, read_tables, seconds_of, written_table
 from geartrain.errors import UsageError
 
 
@@ -40,3 +43,17 @@ def test_a_command_leaves_the_tables_of_others_alone(tmp_path: Path) -> None:
     path = tmp_path / "geartrain.toml"
     path.write_text("[server]\n[supervisor]\n[programs.resize]\n")
     assert list(read_tables(path)) == ["server", "supervisor", "programs"]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+VALUES = st.recursive(
+    TEXTS | st.integers(-(2**62), 2**62) | st.booleans() | st.floats(allow_nan=False, width=32),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(TEXTS, st.dictionaries(TEXTS, VALUES, max_size=4))
+def test_a_table_that_was_written_is_read_as_it_was(name: str, keys: dict[str, object]) -> None:
+    text = written_table(("schedule", name), keys)
+    assert tomllib.loads(text) == {"schedule": {name: keys}}

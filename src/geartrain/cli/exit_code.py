@@ -14,11 +14,13 @@ DONE: Final = 0
 FAILED: Final = 1
 # An option, a setting, an address or the store can't be used.
 USAGE: Final = 2
-# No job server could be reached, or the connection to it was lost.
+# No job server or database could be reached, or the connection to it was lost.
 UNREACHABLE: Final = 3
-# The server answered ERROR or ERR.
+# There is no such job or entry.
+NOT_FOUND: Final = 4
+# The server answered ERROR or ERR; or what was asked can't be done as things stand.
 REFUSED: Final = 5
 # Nothing happened within the time allowed.
 TIMED_OUT: Final = 6
 
-__all__ = ["DONE", "FAILED", "REFUSED", "TIMED_OUT", "UNREACHABLE", "USAGE"]
+__all__ = ["DONE", "FAILED", "NOT_FOUND", "REFUSED", "TIMED_OUT", "UNREACHABLE", "USAGE"]

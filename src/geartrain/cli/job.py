@@ -34,8 +34,6 @@ __all__ = ["app"]
 
 app = typer.Typer(help="See what became of jobs; retry or remove dead letters.")
 
-# The server knows no such job.
-_NOT_FOUND: Final = 4
 _PAGE: Final = 100
 _TIMES: Final = ("submitted", "epoch", "ended", "expires")
 
@@ -121,8 +119,8 @@ def run(server: str | None, ask: Callable[[AdminClient], int]) -> None:
     except UsageError:
         raise
     except ServerError as error:
-        code = _NOT_FOUND if error.code == "UNKNOWN_JOB" else exit_code.REFUSED
-        said_what = "the server knows no such job" if code == _NOT_FOUND else str(error)
+        code = exit_code.NOT_FOUND if error.code == "UNKNOWN_JOB" else exit_code.REFUSED
+        said_what = "the server knows no such job" if code == exit_code.NOT_FOUND else str(error)
         complain(said_what)
     except (ConnectionFailed, ConnectionLost) as error:
         complain(str(error))

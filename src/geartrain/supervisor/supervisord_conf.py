@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import configparser
 import glob
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from geartrain.configuration import written_table
 from geartrain.errors import UsageError
 
 __all__ = ["Conversion", "convert"]
@@ -56,8 +56,8 @@ class Conversion:
         """Return the configuration file, the remarks as comments at its head."""
         blocks = ["".join(f"# {remark}\n" for remark in self.remarks)] if self.remarks else []
         if self.supervisor:
-            blocks.append(_table("supervisor", self.supervisor))
-        blocks += [_table(f"programs.{name}", keys) for name, keys in self.programs.items()]
+            blocks.append(written_table(["supervisor"], self.supervisor))
+        blocks += [written_table(("programs", name), keys) for name, keys in self.programs.items()]
         return "\n".join(blocks)
 
 
@@ -269,28 +269,3 @@ _KEYS: Final[dict[str, Callable[[str], Any]]] = {
     "stderr_logfile_maxbytes": _size,
     "stderr_logfile_backups": int,
 }
-
-
-# TOML.
-
-
-def _table(name: str, keys: dict[str, Any]) -> str:
-    table, _, program = name.partition(".")
-    if program:
-        bare = re.fullmatch(r"[A-Za-z0-9_-]+", program)
-        table += f".{program if bare else _quoted(program)}"
-    return f"[{table}]\n" + "".join(f"{key} = {_value(one)}\n" for key, one in keys.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        pairs = ", ".join(f"{_quoted(key)} = {_value(one)}" for key, one in value.items())
-        return f"{{ {pairs} }}"
-    if isinstance(value, str):
-        return _quoted(value)
-    return json.dumps(value)
-
-
-def _quoted(text: str) -> str:
-    # JSON's texts are TOML's, but for one character.
-    return json.dumps(text).replace("\x7f", "\\u007f")
