@@ -113,9 +113,7 @@ def changed_keys(before: Entry, after: Entry) -> list[tuple[str, Any, Any]]:
     """Return each key that differs, with both values as tables have them; None for the default."""
     old, new = to_table(before), to_table(after)
     keys = [*old, *(key for key in new if key not in old)]
-    return [
-        (key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)
-    ]
+    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
 def apply(store: ScheduleStore, difference: Difference, who: str) -> None:

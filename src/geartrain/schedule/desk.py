@@ -241,7 +241,9 @@ def remove(store: ScheduleStore, name: str, who: str) -> Schedule:
     row = find(store, name)
     waiting = followers(store, name)
     if waiting:
-        raise EntryRefused(name, f"{', '.join(waiting)} would wait for it for ever; remove it first")
+        raise EntryRefused(
+            name, f"{', '.join(waiting)} would wait for it for ever; remove it first"
+        )
     store.remove(name, who)
     return row
 
