@@ -180,6 +180,8 @@ def _written(value: Any) -> str:
         return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, list):
         return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, float):
+        return repr(value)
     return _quoted(value) if isinstance(value, str) else json.dumps(value)
 
 

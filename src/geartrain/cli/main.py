@@ -9,7 +9,7 @@ import logging
 import platform
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -20,7 +20,15 @@ from geartrain.cli.cluster import cluster
 from geartrain.cli.dev import dev
 from geartrain.cli.submit import submit
 from geartrain.cli.worker import worker
-from geartrain.errors import ConnectionFailed, ConnectionLost, GeartrainError, ServerError
+from geartrain.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    EntryNotFound,
+    EntryRefused,
+    GeartrainError,
+    ServerError,
+    StoreUnavailable,
+)
 
 app = typer.Typer(
     name="geartrain",
@@ -35,6 +43,14 @@ app.command()(submit)
 app.command()(agent)
 app.command()(dev)
 app.command()(cluster)
+
+
+# Exit codes for what a command could not handle itself; usage for all else.
+_CODES: Final = (
+    ((ConnectionFailed, ConnectionLost, StoreUnavailable), exit_code.UNREACHABLE),
+    ((EntryNotFound,), exit_code.NOT_FOUND),
+    ((ServerError, EntryRefused), exit_code.REFUSED),
+)
 
 
 def is_compiled() -> bool:
@@ -145,6 +161,7 @@ def main() -> None:
 
 def code_of(error: GeartrainError) -> int:
     """Return the exit code for what a command could not handle itself."""
-    if isinstance(error, ConnectionFailed | ConnectionLost):
-        return exit_code.UNREACHABLE
-    return exit_code.REFUSED if isinstance(error, ServerError) else exit_code.USAGE
+    for kinds, code in _CODES:
+        if isinstance(error, kinds):
+            return code
+    return exit_code.USAGE

@@ -8,7 +8,7 @@ where it has got to and whether it is paused stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,8 @@ def apply(store: ScheduleStore, difference: Difference, who: str) -> None:
     """
     Make the store as the difference wants it.
 
-    Entry by entry: what breaks off is finished by doing it once more.
+    What is new is added at once, the rest entry by entry: what breaks off is finished by doing it
+    once more.
 
     Raises:
         EntryRefused: Somebody has changed an entry meanwhile, or one waits for what would go.
@@ -131,8 +132,8 @@ def apply(store: ScheduleStore, difference: Difference, who: str) -> None:
     coming |= {entry.name: entry for _, entry in difference.changed}
     _check(store, difference, coming)
     now = store.now()
-    for entry in _parents_first(difference.added):
-        store.add(to_schedule(entry, now), who)
+    if difference.added:
+        store.add_all([to_schedule(entry, now) for entry in difference.added], who)
     for row, entry in difference.changed:
         rewrite(store, row, entry, who)
     for row in difference.removed:
@@ -153,17 +154,3 @@ def _check(store: ScheduleStore, difference: Difference, coming: dict[str, Entry
     for entry in coming.values():
         if gone.intersection(entry.after):
             raise EntryRefused(entry.name, "it waits for an entry that would go")
-
-
-def _parents_first(added: Sequence[Entry]) -> list[Entry]:
-    """Return entries so that what others wait for comes before them."""
-    waiting = {entry.name: entry for entry in added}
-    found: list[Entry] = []
-    while waiting:
-        free = [
-            entry for entry in waiting.values() if not any(one in waiting for one in entry.after)
-        ]
-        found += free
-        for entry in free:
-            del waiting[entry.name]
-    return found
