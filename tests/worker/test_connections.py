@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,8 @@ from geartrain.wire.packet import (
     REQUEST,
 )
 from geartrain.wire.writer import pack
+from geartrain.worker.job import Job
+from geartrain.worker.sync import ExecutionName, Worker
 from tests.acceptance.job_server import eventually, free_port
 from tests.worker.fake_server import (
     FakeConnection,
@@ -204,3 +207,37 @@ def test_one_wake_up_for_one_job_costs_few_packets(
     connection.send(NO_JOB)
     connection.send(NO_JOB)
     assert connection.receive() == ("PRE_SLEEP", [])
+
+
+@pytest.mark.parametrize(
+    ("execution", "leaves_at_once"),
+    # The first job just ends, the second one reports something before.
+    [("thread", [True, True, True]), ("inline", [False, True, False])],
+)
+def test_short_results_may_gather_but_nothing_waits_behind_a_report(
+    fake_server: FakeServer, execution: ExecutionName, leaves_at_once: list[bool]
+) -> None:
+    seen = []
+    worker = Worker([("127.0.0.1", fake_server.port)], execution=execution)
+
+    def note() -> None:
+        (link,) = worker._keeper.execution.groups[0].links
+        assert link.socket is not None
+        seen.append(bool(link.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+
+    @worker.function("report")
+    def report(job: Job) -> None:
+        if job.workload:
+            job.progress(1, 2)
+        note()
+
+    worker.start()
+    try:
+        connection = fake_server.accept_asleep()
+        for handle, workload in (b"H:1", b""), (b"H:2", b"report"), (b"H:3", b""):
+            connection.assign(handle, b"report", workload)
+            connection.put_to_sleep()
+    finally:
+        worker.stop(0)
+        worker.join()
+    assert seen == leaves_at_once

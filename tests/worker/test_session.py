@@ -94,15 +94,17 @@ def test_exchange_as_printed_in_protocol() -> None:
 def test_announcement_says_who_and_what_before_it_asks_for_a_job() -> None:
     session = WorkerSession(Slots(1), b"w1", {b"a": 0, b"b": 1500}, [b"exceptions"])
     session.announce()
-    assert session.take_output() == [
-        pack_request(SET_CLIENT_ID, [b"w1"]),
-        pack_request(OPTION_REQ, [b"exceptions"]),
-        pack_request(CAN_DO, [b"a"]),
-        # Milliseconds, as text.
-        pack_request(CAN_DO_TIMEOUT, [b"b", b"1500"]),
-        ECHO,
-        GRAB,
-    ]
+    assert sent(session) == b"".join(
+        [
+            pack_request(SET_CLIENT_ID, [b"w1"]),
+            pack_request(OPTION_REQ, [b"exceptions"]),
+            pack_request(CAN_DO, [b"a"]),
+            # Milliseconds, as text.
+            pack_request(CAN_DO_TIMEOUT, [b"b", b"1500"]),
+            ECHO,
+            GRAB,
+        ]
+    )
 
 
 def test_every_kind_of_assignment_is_understood() -> None:
@@ -125,11 +127,13 @@ def test_reports_go_out_in_order_with_the_job_s_handle(session: WorkerSession) -
     session.status(job, 3, 10)
     session.data(job, b"d\0d")
     session.warning(job, b"w")
-    assert session.take_output() == [
-        pack_request(WORK_STATUS, [b"H:1", b"3", b"10"]),
-        pack_request(WORK_DATA, [b"H:1", b"d\0d"]),
-        pack_request(WORK_WARNING, [b"H:1", b"w"]),
-    ]
+    assert sent(session) == b"".join(
+        [
+            pack_request(WORK_STATUS, [b"H:1", b"3", b"10"]),
+            pack_request(WORK_DATA, [b"H:1", b"d\0d"]),
+            pack_request(WORK_WARNING, [b"H:1", b"w"]),
+        ]
+    )
 
 
 def test_failure_is_one_packet_and_the_next_grab(session: WorkerSession) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +23,7 @@ from geartrain.tasks.limits import soft_limit
 from geartrain.wire.packet import WORK_COMPLETE
 from geartrain.worker.job import (
     MAX_RESULT,
+    THIS,
     Abort,
     AsyncJob,
     Ending,
@@ -48,7 +48,7 @@ class TaskHandler:
         """Run the task, whatever it raises, and return how its job ended."""
         run = Run(self.task, job)
         token = _CURRENT.set(run.current)
-        process = os.getpid()
+        process = THIS.number
         try:
             args, kwargs = run.begin()
             result = self.run(run, args, kwargs)
@@ -117,7 +117,7 @@ class AsyncTaskHandler:
     async def run(self, job: AsyncJob) -> Ending:
         run = Run(self.task, job)
         _CURRENT.set(run.current)
-        process = os.getpid()
+        process = THIS.number
         try:
             args, kwargs = run.begin()
             result = await run_on_loop(run, args, kwargs, job)
@@ -276,7 +276,7 @@ async def guarded(
     coroutine: Coroutine[Any, Any, Any],
 ) -> tuple[Any, SystemExit | KeyboardInterrupt | None]:
     """Return a coroutine's result, and what it raised that would end the loop for all others."""
-    process = os.getpid()
+    process = THIS.number
     try:
         result = await coroutine
     except (SystemExit, KeyboardInterrupt) as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import random
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from geartrain.client.dialing_aio import dial_protocol
 from geartrain.client.keepalive import Keepalive
 from geartrain.worker.abilities import Abilities
 from geartrain.worker.job import (
+    THIS,
     AsyncHandler,
     AsyncJob,
     Ending,
@@ -407,7 +407,7 @@ class AsyncKeeper:
             assignment.workload,
             assignment.attempt,
         )
-        process = os.getpid()
+        process = THIS.number
         try:
             result = handler(job)
         except BaseException as error:
@@ -426,7 +426,7 @@ class AsyncKeeper:
 
     async def await_end(self, assignment: Assignment, result: Awaitable[Any]) -> None:
         """Wait for an ``async def`` handler and end its job."""
-        process = os.getpid()
+        process = THIS.number
         try:
             ending = complete(assignment.function, await result)
         except asyncio.CancelledError as error:

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from geartrain.worker.job import Ending, Handler, run, unknown
-from geartrain.worker.links import LinkGroup, new_job
+from geartrain.worker.job import Ending, Handler, Job, run, unknown
+from geartrain.worker.links import LinkGroup
 from geartrain.worker.session import Assignment
 
 # Inline, the sockets are looked at again after this many seconds of handlers.
@@ -68,10 +68,21 @@ def end_assignment(
     """Run one job to its end in the calling thread; None if its connection is gone already."""
     if not assignment.session.open:
         return None
-    handler = handlers.get(assignment.function)
+    function = assignment.function
+    handler = handlers.get(function)
     if handler is None:
-        return unknown(assignment.function)
-    return run(handler, new_job(group, assignment))
+        return unknown(function)
+    job = Job(
+        group,
+        assignment,
+        assignment.handle,
+        function,
+        assignment.unique,
+        assignment.reducer,
+        assignment.workload,
+        assignment.attempt,
+    )
+    return run(handler, job)
 
 
 def run_assignment(
@@ -113,10 +124,11 @@ class InlineExecution:
         waiting = self.waiting
         if not waiting:
             return
+        group, handlers = self.group, self.handlers
         enough = time.monotonic() + _INLINE_STRETCH
         self.running = True
         while waiting:
-            run_assignment(self.group, self.handlers, waiting.popleft())
+            run_assignment(group, handlers, waiting.popleft())
             if time.monotonic() > enough:
                 break
         self.running = False

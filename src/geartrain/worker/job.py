@@ -157,6 +157,33 @@ class Ending(NamedTuple):
     log: str = ""
 
 
+COMPLETE: Final = Ending(WORK_COMPLETE)
+
+
+class Process:
+    """
+    Which process this is. To ask the kernel for each job takes as long as a short handler.
+
+    Attributes:
+        number: The process's own, also in a copy that a handler has forked.
+
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = os.getpid()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.note_fork)
+
+    def note_fork(self) -> None:
+        """Take note that this process is a copy."""
+        self.number = os.getpid()
+
+
+THIS: Final = Process()
+
+
 def to_bytes(value: object) -> bytes:
     """Return data as it is sent. Raises TypeError for what is neither bytes nor text."""
     if isinstance(value, bytes):
@@ -171,7 +198,7 @@ def to_bytes(value: object) -> bytes:
 def complete(function: bytes, result: object) -> Ending:
     """Return the end of a job whose handler returned ``result``."""
     if result is None:
-        return Ending(WORK_COMPLETE)
+        return COMPLETE
     if isinstance(result, Ending):
         return result
     try:
@@ -206,7 +233,7 @@ def fail(function: bytes, error: BaseException) -> Ending:
 
 def run(handler: Handler, job: Job) -> Ending:
     """Run a handler to its end. Whatever it raises ends the job, not the worker."""
-    process = os.getpid()
+    process = THIS.number
     try:
         result = handler(job)
     except Abort:
@@ -216,8 +243,9 @@ def run(handler: Handler, job: Job) -> Ending:
         if is_ctrl_c(error):
             raise
         return fail(job.function, error)
-    leave_copy(process)
-    return complete(job.function, result)
+    if THIS.number != process:
+        leave_copy(process)
+    return COMPLETE if result is None else complete(job.function, result)
 
 
 def leave_copy(process: int, error: BaseException | None = None) -> None:
@@ -228,11 +256,11 @@ def leave_copy(process: int, error: BaseException | None = None) -> None:
     copy says there would be taken for the end of another job.
 
     Args:
-        process: Number of the process that was given the job.
+        process: ``THIS.number`` of the process that was given the job.
         error: What the handler raised; `SystemExit` says how the copy wants to end.
 
     """
-    if os.getpid() == process:
+    if THIS.number == process:
         return
     if not isinstance(error, SystemExit):
         if error is not None:
@@ -284,7 +312,9 @@ def _traceback(error: BaseException) -> str:
 
 
 __all__ = [
+    "COMPLETE",
     "MAX_RESULT",
+    "THIS",
     "Abort",
     "AsyncHandler",
     "AsyncJob",
@@ -293,6 +323,7 @@ __all__ = [
     "Handler",
     "Job",
     "Outlet",
+    "Process",
     "Result",
     "complete",
     "fail",

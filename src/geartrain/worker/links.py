@@ -13,16 +13,15 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from geartrain.client.address import Address
 from geartrain.client.backoff import Backoff
-from geartrain.worker.job import Ending, Job
+from geartrain.worker.job import Ending
 from geartrain.worker.log import log_dropped, log_ending, log_errors
 from geartrain.worker.session import Assignment, Slots, WorkerSession
 
-# Pieces from this size on go to the socket as they are, instead of being copied together.
-LARGE_PIECE: Final = 64 * 1024
 # A handler that sends data faster than the server takes it waits when this much is unsent.
 MOST_UNSENT: Final = 1024 * 1024
 _POLL_MILLISECONDS: Final = 1000
@@ -58,19 +57,18 @@ class Link:
 
     def send(self, pieces: list[bytes]) -> None:
         """Send what the socket takes at once, and keep the rest."""
-        if len(pieces) > 1 and max(map(len, pieces)) < LARGE_PIECE:
-            pieces = [b"".join(pieces)]
-        if self.socket is not None and not self.unsent and len(pieces) == 1:
+        if len(pieces) == 1 and not self.unsent and self.socket is not None:
             # The usual case, without building a queue for it.
+            piece = pieces[0]
             try:
-                sent = self.socket.send(pieces[0])
+                sent = self.socket.send(piece)
             except BlockingIOError:
                 sent = 0
             except OSError:
                 # Reading from it will say so too, and then the link is dropped.
                 return
-            if sent < len(pieces[0]):
-                self.unsent.append(memoryview(pieces[0])[sent:])
+            if sent < len(piece):
+                self.unsent.append(memoryview(piece)[sent:])
             return
         self.unsent.extend(memoryview(piece) for piece in pieces)
         self.send_rest()
@@ -120,6 +118,8 @@ class LinkGroup:
         enabled: Whether the group should be connected.
         stopping: Whether no more jobs are to be asked for. Set ahead of `stop`, because the
             worker's thread may be busy in a handler.
+        gathers: Whether results may leave together while the server has not answered what was
+            sent before them. Set before anything is connected.
 
     """
 
@@ -132,6 +132,9 @@ class LinkGroup:
         self.slots = slots
         self.new_session = new_session
         self.ask_to_write = ask_to_write
+        self.gathers = False
+        # The link whose job has reported something, so that all it says leaves at once.
+        self.hurried: Link | None = None
         self.lock = threading.Lock()
         self.links: list[Link] = []
         self.by_session: dict[WorkerSession, Link] = {}
@@ -143,6 +146,8 @@ class LinkGroup:
     def connect(self, link: Link, connection: socket.socket) -> None:
         """Start a session on a new connection."""
         connection.setblocking(False)
+        if self.gathers:
+            _gather(connection, True)
         with self.lock:
             session = self.new_session(self.slots)
             link.socket = connection
@@ -223,6 +228,8 @@ class LinkGroup:
                 self.stop_sessions()
             sent = session.end(assignment, ending.kind, ending.data)
             self.flush()
+            if self.hurried is not None:
+                self.calm_down()
         if ending.log:
             log_ending(assignment, ending)
         if not sent:
@@ -240,6 +247,7 @@ class LinkGroup:
         with self.lock:
             ticket.session.status(ticket, numerator, denominator)
             self.flush()
+            self.hurry(ticket.session)
 
     def data(self, ticket: object, data: bytes) -> None:
         """Send WORK_DATA; blocks while the server is far behind."""
@@ -247,6 +255,7 @@ class LinkGroup:
         with self.lock:
             ticket.session.data(ticket, data)
             self.flush()
+            self.hurry(ticket.session)
             link = self.by_session.get(ticket.session)
         if link is not None and link.unsent:
             link.wait_for_room()
@@ -257,6 +266,21 @@ class LinkGroup:
         with self.lock:
             ticket.session.warning(ticket, data)
             self.flush()
+            self.hurry(ticket.session)
+
+    def hurry(self, session: WorkerSession) -> None:
+        """Have all that a job says leave at once from here on. The caller holds the lock."""
+        link = self.by_session.get(session)
+        if self.gathers and self.hurried is None and link is not None and link.socket is not None:
+            self.hurried = link
+            _gather(link.socket, False)
+
+    def calm_down(self) -> None:
+        """Let results be gathered again. The caller holds the lock."""
+        link = self.hurried
+        self.hurried = None
+        if link is not None and link.socket is not None:
+            _gather(link.socket, True)
 
     def stop_sessions(self) -> None:
         """Have no session ask for more jobs. The caller holds the lock."""
@@ -274,18 +298,17 @@ class LinkGroup:
                     self.ask_to_write(link)
 
 
-def new_job(group: LinkGroup, assignment: Assignment) -> Job:
-    """Return the job that a handler gets for an assignment."""
-    return Job(
-        group,
-        assignment,
-        assignment.handle,
-        assignment.function,
-        assignment.unique,
-        assignment.reducer,
-        assignment.workload,
-        assignment.attempt,
-    )
+def _gather(connection: socket.socket, wanted: bool) -> None:
+    """
+    Have small writes wait for the answer to the one before, and leave together, or leave at once.
+
+    The kernel does it (Nagle's algorithm): nothing waits where nothing is under way. Servers
+    answer each grab at once, so what goes with it waits for a round trip at most.
+    """
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        # A connection that is gone may refuse; reading from it will say so too.
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not wanted)
 
 
 def _shut_down(connection: socket.socket) -> None:
@@ -296,4 +319,4 @@ def _shut_down(connection: socket.socket) -> None:
         return
 
 
-__all__ = ["LARGE_PIECE", "MOST_UNSENT", "Link", "LinkGroup", "new_job"]
+__all__ = ["MOST_UNSENT", "Link", "LinkGroup"]

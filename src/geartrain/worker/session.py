@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from librt.strings import BytesWriter
+
 from geartrain.errors import ProtocolError, ServerError
 from geartrain.wire.packet import (
     CAN_DO,
@@ -40,6 +42,7 @@ from geartrain.wire.packet import (
     OPTION_REQ,
     OPTION_RES,
     PRE_SLEEP,
+    REQUEST,
     RESET_ABILITIES,
     RESPONSE,
     SET_CLIENT_ID,
@@ -52,9 +55,8 @@ from geartrain.wire.packet import (
     Packet,
 )
 from geartrain.wire.reader import MAX_PACKET, PacketReader
-from geartrain.wire.writer import pack_request
+from geartrain.wire.writer import pack_request, start_packet
 
-_NUL: Final = b"\0"
 # Option with which our servers say of a job which attempt it is, from the second on, in the place
 # of a reducer.
 ATTEMPTS: Final = b"attempts"
@@ -62,8 +64,8 @@ _ATTEMPT: Final = b"attempt:"
 _GRAB: Final = pack_request(GRAB_JOB_ALL, [])
 _PRE_SLEEP: Final = pack_request(PRE_SLEEP, [])
 _RESET_ABILITIES: Final = pack_request(RESET_ABILITIES, [])
-# Everything of a WORK_COMPLETE before its size: the packet sent most.
-_COMPLETE: Final = b"\0REQ" + WORK_COMPLETE.to_bytes(4, "big")
+# Pieces from this size on go out as they are instead of being copied into the buffer.
+_LARGE: Final = 32 * 1024
 
 
 class Slots:
@@ -186,7 +188,11 @@ class WorkerSession:
         self.withdrawn: list[bytes] = []
         self.options = options
         self.reader = PacketReader(RESPONSE, max_packet)
-        self.output: list[bytes] = []
+        # Bytes not taken yet: large pieces apart, the rest in one buffer.
+        self.parts: list[bytes] = []
+        self.buffer = BytesWriter()
+        # Whether it is among the ``written`` of the slots.
+        self.has_output = False
         self.errors: list[ServerError] = []
         self.fault: ProtocolError | None = None
         self.held: set[Assignment] = set()
@@ -297,7 +303,7 @@ class WorkerSession:
             return
         self.open = False
         self.asleep = False
-        self.output.clear()
+        self.take_output()
         self.slots.sessions.remove(self)
         self.slots.free += self.asked
         self.asked = 0
@@ -324,10 +330,12 @@ class WorkerSession:
         return not self.held and not self.awaits_answer() and not self.abilities
 
     def take_output(self) -> list[bytes]:
-        """Return the bytes to send, in pieces, and forget them."""
-        output = self.output
-        self.output = []
-        return output
+        """Return the bytes to send, in order, and forget them; all but large ones in one piece."""
+        self.seal_buffer()
+        parts = self.parts
+        self.parts = []
+        self.has_output = False
+        return parts
 
     def take_errors(self) -> list[ServerError]:
         """
@@ -464,8 +472,11 @@ class WorkerSession:
         if self.owns(job):
             handle = job.handle
             size = len(handle) + 1 + len(result)
-            self.write(_COMPLETE + size.to_bytes(4, "big") + handle + _NUL)
-            self.output.append(result)
+            buffer = self.buffer
+            start_packet(buffer, REQUEST, WORK_COMPLETE, size)
+            buffer.write(handle)
+            buffer.append(0)
+            self.write(result)
         return self.finish(job)
 
     def fail(self, job: Assignment) -> bool:
@@ -529,9 +540,20 @@ class WorkerSession:
         return self.open and job in self.held
 
     def write(self, piece: bytes) -> None:
-        if not self.output:
+        if not self.has_output:
+            self.has_output = True
             self.slots.written.append(self)
-        self.output.append(piece)
+        if len(piece) < _LARGE:
+            self.buffer.write(piece)
+        else:
+            self.seal_buffer()
+            self.parts.append(piece)
+
+    def seal_buffer(self) -> None:
+        """Close the current piece of the output."""
+        if len(self.buffer):
+            self.parts.append(self.buffer.getvalue())
+            self.buffer.truncate(0)
 
     def write_ability(self, function: bytes, milliseconds: int) -> None:
         if milliseconds > 0:

@@ -276,6 +276,8 @@ class Worker:
         group = self._new_group(keeper, self._concurrency + self._prefetch)
         if self._execution_name == "thread":
             return TeamExecution(group, handlers, self._concurrency, keeper.note_end, self._rules)
+        # One after the other, short jobs end faster than a network takes a packet for each.
+        group.gathers = True
         return InlineExecution(group, handlers)
 
     def _new_group(self, keeper: Keeper, capacity: int) -> LinkGroup:
