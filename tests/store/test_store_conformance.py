@@ -139,6 +139,15 @@ def test_batches_of_every_size(store: QueueStore, count: int) -> None:
     assert numbers(store) == [kept.number]
 
 
+@pytest.mark.parametrize(
+    "gone", [[2, 3, 4, 5], [4, 2, 5, 3], [2, 4, 5], [2, 2, 4], [2, 4, 4, 5], [3, 3], [6]]
+)
+def test_only_the_jobs_named_are_removed(store: QueueStore, gone: list[int]) -> None:
+    store.commit(Batch([make_job(FIRST + n) for n in range(1, 7)]))
+    store.commit(Batch(dones=[FIRST + n for n in gone]))
+    assert numbers(store) == [FIRST + n for n in range(1, 7) if n not in gone]
+
+
 def test_empty_commit(store: QueueStore) -> None:
     store.commit(Batch())
     assert list(store.replay()) == []

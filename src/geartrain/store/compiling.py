@@ -82,6 +82,7 @@ def compile_statements(dialect: Dialect) -> Statements:
         add_end=add_end,
         forget=forget + "(",
         mark=mark[1:-1],
+        forget_run=text(delete(jobs).where(number.between(bindparam("first"), bindparam("last")))),
         keep_attempts=text(
             update(jobs)
             .values({jobs.c.attempts: bindparam("kept"), jobs.c.epoch: bindparam("due")})

@@ -16,6 +16,7 @@ STATEMENTS: Final = Statements(
     add_end=" ON DUPLICATE KEY UPDATE number = geartrain_jobs.number",
     forget="DELETE FROM geartrain_jobs WHERE geartrain_jobs.number IN (",
     mark="%s",
+    forget_run="DELETE FROM geartrain_jobs WHERE geartrain_jobs.number BETWEEN %s AND %s",
     keep_attempts=(
         "UPDATE geartrain_jobs SET epoch=%s, attempts=%s WHERE geartrain_jobs.number = %s"
     ),

@@ -19,6 +19,9 @@ STATEMENTS: Final = Statements(
     add_end=" ON CONFLICT DO NOTHING",
     forget="DELETE FROM geartrain_jobs WHERE geartrain_jobs.number IN (",
     mark="%s::BIGINT",
+    forget_run=(
+        "DELETE FROM geartrain_jobs WHERE geartrain_jobs.number BETWEEN %s::BIGINT AND %s::BIGINT"
+    ),
     keep_attempts=(
         "UPDATE geartrain_jobs SET epoch=%s::BIGINT, attempts=%s::INTEGER WHERE "
         "geartrain_jobs.number = %s::BIGINT"

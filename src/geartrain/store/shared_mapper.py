@@ -91,7 +91,8 @@ class SharedMapper(SqlMapper):
         for numbers in padded(batch.refused):
             steps.append((self._take_out[len(numbers)], numbers, ()))
         if gone:
-            steps += self.forget_steps(gone)
+            # A run of numbers would lock what is between them, where others add.
+            steps += self.forget_each(gone)
         steps += self.add_steps(adds)
         for number, attempts, epoch in batch.updates:
             steps.append((self.statements.keep_attempts, [epoch, attempts, number], ()))

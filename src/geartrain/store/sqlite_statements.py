@@ -16,6 +16,7 @@ STATEMENTS: Final = Statements(
     add_end=" ON CONFLICT (number) DO NOTHING",
     forget="DELETE FROM geartrain_jobs WHERE geartrain_jobs.number IN (",
     mark="?",
+    forget_run="DELETE FROM geartrain_jobs WHERE geartrain_jobs.number BETWEEN ? AND ?",
     keep_attempts="UPDATE geartrain_jobs SET epoch=?, attempts=? WHERE geartrain_jobs.number = ?",
     forget_refused=(
         "DELETE FROM geartrain_jobs WHERE geartrain_jobs.number = ? AND geartrain_jobs.handle = ?"

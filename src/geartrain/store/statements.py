@@ -22,6 +22,7 @@ class Statements:
         add_end: Its end, which leaves a job alone that is there already.
         forget: Start of the statement that removes jobs, up to the opening bracket.
         mark: The parameter of one number; the statement ends with a bracket.
+        forget_run: Removes the jobs from one number to another.
         keep_attempts: Sets epoch and attempts (parameters in this order) of a number (the third).
         forget_refused: Removes the job with a number and a handle.
         handle: Reads the handle of a number.
@@ -52,6 +53,7 @@ class Statements:
         add_end: str,
         forget: str,
         mark: str,
+        forget_run: str,
         keep_attempts: str,
         forget_refused: str,
         handle: str,
@@ -77,6 +79,7 @@ class Statements:
         self.add_end = add_end
         self.forget = forget
         self.mark = mark
+        self.forget_run = forget_run
         self.keep_attempts = keep_attempts
         self.forget_refused = forget_refused
         self.handle = handle
