@@ -42,7 +42,7 @@ serve: install ## Run a job server on 127.0.0.1:4730; background jobs are kept i
 	@$(BIN)/geartrain serve
 
 .PHONY: bench
-bench: .venv/.installed ## Measure the job server beside its peers; writes docs/benchmarks.md.
+bench: .venv/.developer ## Measure the job server beside its peers; writes docs/benchmarks.md.
 	@$(BIN)/python -m bench
 
 .PHONY: profile

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from . import python_queues
 from .classes import CLASSES
 from .findings import Findings
 from .install import install_programs
@@ -83,7 +82,6 @@ class Bench:
         self.generator = compile_load(BUILD)
         sides = programs(options.ours)
         self.found = Findings(sides, options.rounds, facts(sorted(set(sides.values())), BUILD))
-        self.queues = ""  # why Python's task queues can't be measured
 
     def run(self, kinds: Sequence[Class]) -> None:
         for kind in kinds:
@@ -98,16 +96,14 @@ class Bench:
         """Why a class can't be measured, or nothing."""
         if kind.needs and shutil.which(kind.needs) is None:
             return f"it needs {kind.needs}"
-        if kind.measure is None and self.options.ours != "geartrain":
+        if kind.alone and self.options.ours != "geartrain":
             return "it has no gearmand"
-        if kind.measure is None and (problem := python_queues.install()):
-            say(f"{kind.name}: {problem}: no ratios.")
-            self.queues = problem
         return ""
 
     def skip(self, sentence: str) -> None:
-        say(f"left out: {sentence}\n")
-        self.found.skipped.append(sentence)
+        if sentence not in self.found.skipped:
+            say(f"left out: {sentence}\n")
+            self.found.skipped.append(sentence)
 
     def rounds(self, kind: Class) -> Measured:
         """Every round measures each contestant once, so that a noisy minute hits all of them."""
@@ -122,16 +118,19 @@ class Bench:
         return measured
 
     def is_here(self, kind: Class, contestant: Contestant) -> bool:
-        if kind.measure is None:
-            return contestant.side == "ours" or not self.queues
-        return contestant.side in self.found.programs
+        if kind.lacks is None:
+            return contestant.side in self.found.programs
+        if problem := kind.lacks(contestant):
+            self.skip(f"{kind.name} of {contestant.side}, {contestant.store}: {problem}.")
+        return not problem
 
     def measure(self, kind: Class, contestant: Contestant) -> tuple[Figures, list[str]]:
         """Measure one class on one contestant once: the figures, and what was run."""
         with tempfile.TemporaryDirectory(dir=BUILD, prefix="run-") as name:
             folder, quick = Path(name), self.options.quick
-            if kind.measure is None:
-                return python_queues.measure_queue(contestant, folder, quick)
+            if kind.alone is not None:
+                return kind.alone(contestant, self.generator, folder, quick)
+            assert kind.measure is not None
             setup = Setup(self.found.programs[contestant.side], contestant.store)
             server = Server(setup, folder, kind.needs)
             with server:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .kinds import Class, Contestant, Line
 from .python_queues import PYTHON_QUEUES
+from .stores import STORES
 from .work import (
     abilities,
     both,
@@ -268,5 +269,6 @@ CLASSES = (
         (OURS_DURABLE,),
         rounds=1,
     ),
+    STORES,
     PYTHON_QUEUES,
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from .load import Figures, Load, WrongResult
 from .servers import Server
@@ -105,6 +106,13 @@ METRICS = {
     "one_by_one": Metric("tasks/s enqueued one by one", more=True),
     "many": Metric("tasks/s enqueued together", more=True),
     "enqueued": Metric("tasks/s enqueued in the fastest way", more=True),
+    "acks": Metric("acks/s, 32 producers", more=True),
+    "acks_p99": Metric("p99, ms", more=False, digits=1),
+    "acks_serial": Metric("acks/s, one by one", more=True),
+    "trips": Metric("round trips a job, 32 producers", more=False, digits=3),
+    "trips_serial": Metric("round trips a job, one by one", more=False, digits=1),
+    "syncs": Metric("syncs a job, 32 producers", more=False, digits=3),
+    "syncs_serial": Metric("syncs a job, one by one", more=False, digits=2),
 }
 
 
@@ -137,18 +145,24 @@ class Line:
         return (self.times, self.at_most, self.at_least) != (None, None, None)
 
 
+# Measures a contestant with all that this needs: called with it, the compiled generator, an empty
+# folder, and whether a tenth of the jobs is enough. Returns figures, and what was run.
+Alone = Callable[[Contestant, Path, Path, bool], tuple[Figures, list[str]]]
+
+
 @dataclass(frozen=True)
 class Class:
     """
     One kind of work: how to measure it, whom, and which lines it fills.
 
     Attributes:
-        measure: Loads a server that was started for it. None for the Python task queues,
-            which are measured by `bench.python_queues`.
+        measure: Loads a server that was started for it. None where ``alone`` does everything.
         needs: A program without which it can't be measured.
         rounds: Fewer rounds than asked for, where one takes long and little depends on luck.
         breakdown: Metrics that a second table shows of every contestant.
         asleep: Cores may fall asleep while it is measured; else they are kept awake.
+        alone: Starts its servers itself.
+        lacks: Says why a contestant of such a class can't be measured, or nothing.
 
     """
 
@@ -162,3 +176,5 @@ class Class:
     rounds: int = 99
     breakdown: tuple[str, ...] = ()
     asleep: bool = False
+    alone: Alone | None = None
+    lacks: Callable[[Contestant], str] | None = None

@@ -9,6 +9,7 @@ own, ``.cache/bench``, in pinned versions.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -99,40 +100,16 @@ OURS_TASKS = Contestant("ours", "memory, App tasks")
 OURS_DURABLE_TASKS = Contestant("ours", "sqlite, App tasks")
 PEERS = tuple(Contestant(name, "redis") for name in QUEUES)
 
-PYTHON_QUEUES = Class(
-    "python-queues",
-    "Python's task queues: no-op tasks, one process that enqueues, one worker process",
-    None,
-    (
-        Line("executed", times=15, ours=OURS, against=PEERS),
-        Line("executed", times=15, ours=OURS_DURABLE, against=PEERS),
-        Line("executed", ours=OURS_DEFAULT, against=PEERS),
-        Line("executed", ours=OURS_DURABLE_DEFAULT, against=PEERS),
-        Line("executed", ours=OURS_TASKS, against=PEERS),
-        Line("executed", ours=OURS_DURABLE_TASKS, against=PEERS),
-        Line("one_by_one", times=2, ours=OURS, against=PEERS),
-        Line("one_by_one", ours=OURS_DURABLE, against=PEERS),
-        Line("many", times=5, ours=OURS, against=PEERS, peer_metric="enqueued"),
-        Line("many", ours=OURS_DURABLE, against=PEERS, peer_metric="enqueued"),
-    ),
-    (
-        *(OURS, OURS_DURABLE, OURS_DEFAULT, OURS_DURABLE_DEFAULT),
-        *(OURS_TASKS, OURS_DURABLE_TASKS, *PEERS),
-    ),
-    note="The peer is the fastest of the five at each line, with the fastest settings of one "
-    "worker process that were tried. Ours holds 32 jobs at a time, inline; "
-    '"default worker" is Worker() as it comes: one job at a time, in a thread; "App tasks" are '
-    "typed tasks with JSON arguments, 32 at a time on an event loop. Rates of execution "
-    "are from the first task to the last, so that no start of a process counts. Enqueued together: "
-    "our submit_many, beside their fastest way to enqueue. Their Redis keeps nothing on disk, as "
-    "our memory mode; in our durable mode every job is on disk before it is acknowledged.",
-    breakdown=("executed", "one_by_one", "many"),
-)
-
 
 # The virtual environment.
 
 
+def lacks(contestant: Contestant) -> str:
+    """Why a contestant can't be measured, or nothing."""
+    return "" if contestant.side == "ours" else install()
+
+
+@functools.cache
 def install() -> str:
     """Make the virtual environment unless it is there; returns why it can't be, or nothing."""
     if shutil.which("redis-server") is None:
@@ -162,7 +139,9 @@ def versions() -> str:
 # A measurement.
 
 
-def measure_queue(contestant: Contestant, folder: Path, quick: bool) -> tuple[Figures, list[str]]:
+def measure_queue(
+    contestant: Contestant, _: Path, folder: Path, quick: bool
+) -> tuple[Figures, list[str]]:
     """Enqueue and execute in every way that a contestant has: the figures, and what was run."""
     if contestant.side == "ours":
         return measure_ours(contestant, folder, quick)
@@ -288,3 +267,39 @@ class Trial:
                 last = (self.folder / "worker.log").read_text(errors="replace").strip()[-300:]
                 raise WrongResult(f"{self.module}: the worker did not do all tasks: {last}")
             time.sleep(0.05)
+
+
+# The class.
+
+
+PYTHON_QUEUES = Class(
+    "python-queues",
+    "Python's task queues: no-op tasks, one process that enqueues, one worker process",
+    None,
+    (
+        Line("executed", times=15, ours=OURS, against=PEERS),
+        Line("executed", times=15, ours=OURS_DURABLE, against=PEERS),
+        Line("executed", ours=OURS_DEFAULT, against=PEERS),
+        Line("executed", ours=OURS_DURABLE_DEFAULT, against=PEERS),
+        Line("executed", ours=OURS_TASKS, against=PEERS),
+        Line("executed", ours=OURS_DURABLE_TASKS, against=PEERS),
+        Line("one_by_one", times=2, ours=OURS, against=PEERS),
+        Line("one_by_one", ours=OURS_DURABLE, against=PEERS),
+        Line("many", times=5, ours=OURS, against=PEERS, peer_metric="enqueued"),
+        Line("many", ours=OURS_DURABLE, against=PEERS, peer_metric="enqueued"),
+    ),
+    (
+        *(OURS, OURS_DURABLE, OURS_DEFAULT, OURS_DURABLE_DEFAULT),
+        *(OURS_TASKS, OURS_DURABLE_TASKS, *PEERS),
+    ),
+    note="The peer is the fastest of the five at each line, with the fastest settings of one "
+    "worker process that were tried. Ours holds 32 jobs at a time, inline; "
+    '"default worker" is Worker() as it comes: one job at a time, in a thread; "App tasks" are '
+    "typed tasks with JSON arguments, 32 at a time on an event loop. Rates of execution "
+    "are from the first task to the last, so that no start of a process counts. Enqueued together: "
+    "our submit_many, beside their fastest way to enqueue. Their Redis keeps nothing on disk, as "
+    "our memory mode; in our durable mode every job is on disk before it is acknowledged.",
+    breakdown=("executed", "one_by_one", "many"),
+    alone=measure_queue,
+    lacks=lacks,
+)

@@ -38,6 +38,8 @@ class Measured:
     commands: dict[Contestant, list[str]] = field(default_factory=dict)
 
 
+# Sides that are not called what they are.
+NAMES = {"ours": "geartrain", "peer": "gearmand"}
 COLUMNS = ("figure", "ours", "peer", "times better", "goal", "")
 
 
@@ -114,7 +116,7 @@ def who(line: Line, rival: Contestant | None) -> str:
     if line.ours:
         words.append(f"ours: {line.ours.store}")
     if line.against and rival:
-        name = "gearmand" if rival.side == "peer" else rival.side
+        name = NAMES.get(rival.side, rival.side)
         words.append(f"peer: {name}" + ("" if rival.store == "redis" else f", {rival.store}"))
     return f" ({'; '.join(words)})" if words else ""
 
@@ -130,8 +132,8 @@ def breakdown(measured: Measured) -> list[tuple[str, ...]]:
     for contestant in kind.contestants:
         if contestant in measured.results:
             cells = [cell(measured.results, contestant, name) for name in kind.breakdown]
-            side = "geartrain" if contestant.side == "ours" else contestant.side
-            lines.append((f"{side}, {contestant.store}", *cells))
+            name = NAMES.get(contestant.side, contestant.side)
+            lines.append((f"{name}, {contestant.store}", *cells))
     return lines if kind.breakdown else []
 
 

@@ -38,11 +38,13 @@ class Setup:
         store: ``memory``, ``sqlite``, for geartrain also a URL, or for beanstalkd ``binlog``:
             written at once, on disk within 50 ms by its default; and ``binlog -f 0``: on disk
             before the answer.
+        queue: gearmand's options for a queue that is not ``store``'s.
 
     """
 
     program: str
     store: str
+    queue: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> str:
@@ -65,11 +67,12 @@ class Setup:
                 url = "memory:" if url == "memory" else f"sqlite:///{database}"
             return [path, "serve", "--listen", f"127.0.0.1:{port}", "--store", url]
         queue = ["-q", "libsqlite3", "--libsqlite3-db", str(database)]
+        queue = [*self.queue] or (queue if self.store == "sqlite" else [])
         return [
             path,
             *("-L", "127.0.0.1", "-p", str(port)),
             *("-l", str(directory / "server.log"), "-P", str(directory / "server.pid")),
-            *(queue if self.store == "sqlite" else []),
+            *queue,
         ]
 
 

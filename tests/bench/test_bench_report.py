@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,12 +10,14 @@ import pytest
 
 from bench.classes import CLASSES, OURS, PEER, PEER_DURABLE
 from bench.findings import Findings
-from bench.kinds import METRICS, Class, Line, Run
+from bench.kinds import METRICS, Class, Contestant, Line, Run
 from bench.load import Figures
 from bench.page import page, picture
 from bench.profile import Profile
 from bench.remarks import REMARKS
-from bench.report import Measured, Row, rows, table
+from bench.report import Measured, Row, breakdown, rows, table
+from bench.stores import lacks
+from tests.services.availability import SERVICES
 
 
 def nothing(run: Run) -> Figures:
@@ -134,6 +137,25 @@ def test_a_page_can_be_written_again_from_what_a_run_kept(
 def test_every_metric_is_of_some_class_and_every_remark_of_some_goal() -> None:
     lines = [(each.name, line) for each in CLASSES for line in each.lines]
     peers = {line.peer_metric for _, line in lines if line.peer_metric}
-    assert {line.metric for _, line in lines} | peers == set(METRICS)
+    columns = {name for each in CLASSES for name in each.breakdown}
+    assert {line.metric for _, line in lines} | peers | columns == set(METRICS)
     assert len({each.name for each in CLASSES}) == len(CLASSES)
     assert set(REMARKS) <= {(name, line.metric) for name, line in lines if line.has_goal}
+
+
+def test_every_contestant_of_a_class_has_a_line_under_its_own_name() -> None:
+    results = {OURS: rates(300), PEER_DURABLE: rates(150)}
+    broken_down = replace(kind(Line("rate")), breakdown=("rate",), contestants=(OURS, PEER_DURABLE))
+    heading, *lines = breakdown(Measured(broken_down, results))
+    assert heading == ("", "jobs/s")
+    assert lines == [("geartrain, memory", "300"), ("gearmand, sqlite", "150")]
+
+
+def test_an_engine_that_is_missing_is_named_and_its_line_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SERVICES["mariadb"], "present", lambda: False)
+    assert lacks(Contestant("ours", "mariadb")) == "it needs apt install mariadb-server"
+    assert lacks(Contestant("ours", "sqlite")) == ""
+    monkeypatch.setattr("bench.stores.program_path", lambda _: "")
+    assert lacks(Contestant("peer", "sqlite")) == "gearmand is not installed"
