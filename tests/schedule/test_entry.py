@@ -114,6 +114,7 @@ def test_h_is_chosen_by_the_entrys_name() -> None:
         ({"target": "some"}, "write one, all, 3, shards:3 or agent:NAME"),
         ({"target": "shards:0"}, "write one, all"),
         ({"target": "agent:"}, "can't be an agent's name"),
+        ({"alerts": ["mised"]}, "no alert rule is called 'mised'"),
         ({"window": "22-6"}, "write times of day"),
         ({"window": "22:00-22:00"}, "is empty"),
     ],

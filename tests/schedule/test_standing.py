@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from geartrain.schedule.entry import from_definition, read_entry
-from geartrain.schedule.standing import following, paused, resumed, to_schedule
+from geartrain.schedule.sequence import following
+from geartrain.schedule.standing import paused, resumed, to_schedule
 from geartrain.store.schedule_rows import Schedule
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC).timestamp() + 0.5

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from geartrain.errors import UsageError
-from geartrain.schedule.entry import Entry
 from geartrain.schedule.instant import written_seconds
 from geartrain.store.schedule_rows import (
     DONE,
@@ -24,6 +23,9 @@ from geartrain.store.schedule_rows import (
     Fire,
     Schedule,
 )
+
+if TYPE_CHECKING:
+    from geartrain.schedule.entry import Entry
 
 __all__ = ["RULES", "Alarms", "Durations", "read_rules"]
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from geartrain.configuration import hint
 from geartrain.errors import UsageError
+from geartrain.schedule.alarms import read_rules
 from geartrain.schedule.calendar import DST_RULES
 from geartrain.schedule.cron import AT, MANUALLY, REBOOT, Cron
 from geartrain.schedule.days import DAY_MODES
+from geartrain.schedule.entry_values import check_agent_name
 
 if TYPE_CHECKING:
     from geartrain.schedule.entry import Entry
@@ -135,6 +137,7 @@ def _check_values(entry: Entry) -> None:
         # Not a number is neither less nor more than anything.
         if not least <= value <= most:
             raise UsageError(f"{key} takes {least} to {most}, not {value}")
+    read_rules(entry.alerts)
     if entry.window and not _WINDOW.fullmatch(entry.window):
         raise UsageError(f"window is {entry.window!r}; write times of day such as 22:00-06:00")
     if entry.window and entry.window[:5] == entry.window[6:]:
@@ -173,8 +176,8 @@ def _check_where(entry: Entry) -> None:
     match = _TARGET.fullmatch(entry.target)
     if match is None:
         raise UsageError(f"target is {entry.target!r}; write one, all, 3, shards:3 or agent:NAME")
-    if entry.target.startswith("agent:") and not _NAME.fullmatch(match[1]):
-        raise UsageError(f"target: {match[1]!r} can't be an agent's name")
+    if match[1] is not None:
+        check_agent_name(match[1])
     if any(not _NAME.fullmatch(tag) for tag in entry.tags):
         raise UsageError("tags take ASCII letters, digits and _ . : @ / -")
     if entry.when.lower().strip() == "@reboot" and match[1] is None and entry.target != "all":

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from geartrain.errors import CronError
 from geartrain.schedule import field
 from geartrain.schedule.calendar import DST_RULES, VIXIE, Calendar
+from geartrain.schedule.counting import count_fires
 from geartrain.schedule.days import CRON, DAY_MODES, Days
 from geartrain.schedule.explanation import Explanation, explain_calendar, explain_moments
 from geartrain.schedule.field import Field, read_field
@@ -131,6 +132,13 @@ class Cron:
         while fire is not None and (until is None or fire <= until):
             yield fire
             fire = self.next(fire)
+
+    def count(self, after: datetime, until: datetime) -> int:
+        """Return how many fires ``fires`` would yield, without going through them."""
+        first, last = _floor(naive(after)), _floor(naive(until))
+        if isinstance(self._plan, Calendar):
+            return count_fires(self._plan, first, last)
+        return self._plan.count(first, last) if first < last else 0
 
     def explain(self, after: datetime, count: int = 5) -> Explanation:
         """Say in words when it fires, with the next fires and what changes of clocks do to it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,10 +18,20 @@ from geartrain.configuration import bytes_of, checked, seconds_of
 from geartrain.errors import UsageError
 from geartrain.schedule.instant import read_instant, written
 
-__all__ = ["AFTER", "read_value", "written_seconds", "written_value"]
+__all__ = [
+    "AFTER",
+    "AGENT_NAME",
+    "check_agent_name",
+    "read_value",
+    "written_seconds",
+    "written_value",
+]
 
 # The kind of an entry that fires when others have ended; see ``cron`` for the other kinds.
 AFTER: Final = "after"
+
+# What an agent may be called: it is part of a function's name, of keys and of listings.
+AGENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 _INSTANTS: Final = ("start", "end")
 _SIZES: Final = ("result_size",)
@@ -30,6 +41,16 @@ _PAIRS: Final = "tuple[tuple[str, str], ...]"
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 # A hundred years; nothing that a person means is longer.
 _LONGEST: Final = 36_525 * 86_400
+
+
+def check_agent_name(name: str) -> str:
+    """Return an agent's name. Raises UsageError for one that can't be."""
+    if not AGENT_NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} can't be an agent's name; write 1 to 63 letters, digits and _ . -, "
+            "a letter or digit first"
+        )
+    return name
 
 
 def read_value(where: str, key: str, kind: str, value: Any) -> Any:

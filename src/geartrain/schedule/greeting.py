@@ -15,12 +15,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from geartrain.errors import UsageError
+from geartrain.schedule.entry_values import AGENT_NAME, check_agent_name
 from geartrain.schedule.envelope import Answer, answer_of
 
 __all__ = [
@@ -43,19 +43,7 @@ __all__ = [
 
 # The function that schedulers serve.
 GREETING: Final = "geartrain:agents"
-# What an agent may be called: it is part of a function's name, of keys and of listings.
-AGENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _SIGNATURE: Final = "signature"
-
-
-def check_agent_name(name: str) -> str:
-    """Return an agent's name. Raises UsageError for one that can't be."""
-    if not AGENT_NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} can't be an agent's name; write 1 to 63 letters, digits and _ . -, "
-            "a letter or digit first"
-        )
-    return name
 
 
 # Signing.

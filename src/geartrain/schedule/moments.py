@@ -47,6 +47,11 @@ class Every:
         elapsed = (before - _EPOCH) // SECOND - self.phase
         return self._fire((elapsed - 1) // self.seconds)
 
+    def count(self, after: datetime, until: datetime) -> int:
+        """Return how many fires are later than ``after``, up to and including ``until``."""
+        early, late = ((one - _EPOCH) // SECOND - self.phase for one in (after, until))
+        return late // self.seconds - early // self.seconds
+
     def _fire(self, number: int) -> datetime | None:
         try:
             return _EPOCH + timedelta(seconds=number * self.seconds + self.phase)
@@ -70,6 +75,10 @@ class At:
         """Return the instant, if it is earlier than ``before``."""
         return self.instant if self.instant < before else None
 
+    def count(self, after: datetime, until: datetime) -> int:
+        """Return how many fires are later than ``after``, up to and including ``until``."""
+        return int(after < self.instant <= until)
+
 
 class Unclocked:
     """Fires when something happens or somebody asks, and at no instant known before."""
@@ -83,6 +92,10 @@ class Unclocked:
     def previous(self, before: datetime) -> datetime | None:
         """Return None."""
         return None
+
+    def count(self, after: datetime, until: datetime) -> int:
+        """Return 0."""
+        return 0
 
 
 def read_every(text: str) -> Every:

@@ -8,13 +8,13 @@ starts it from now on: none of these fires the past.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
-from geartrain.schedule.entry import Entry, cron_of, from_definition, kind_of, to_definition
+from geartrain.schedule.entry import Entry, from_definition, kind_of, to_definition
+from geartrain.schedule.sequence import following
 from geartrain.store.schedule_rows import Schedule
 
-__all__ = ["FIRED_BY", "following", "paused", "resumed", "to_schedule"]
+__all__ = ["FIRED_BY", "paused", "resumed", "to_schedule"]
 
 # What an entry fires, and when. A change of one of these is a change of the entry's generation.
 FIRED_BY: Final = (
@@ -39,22 +39,6 @@ FIRED_BY: Final = (
     "directory",
     "environment",
 )
-
-
-def following(entry: Entry, after: float) -> int:
-    """
-    Return the first moment an entry fires at later than ``after``, between its start and end.
-
-    0 where there is none, or none by the clock.
-    """
-    cron = cron_of(entry)
-    if cron is None:
-        return 0
-    fire = cron.next(datetime.fromtimestamp(max(after, entry.start - 1), UTC))
-    if fire is None:
-        return 0
-    moment = round(fire.timestamp())
-    return 0 if entry.end and moment > entry.end else moment
 
 
 def to_schedule(entry: Entry, now: float, before: Schedule | None = None) -> Schedule:

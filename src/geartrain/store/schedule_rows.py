@@ -135,8 +135,8 @@ class Fire:
         target: Name of the agent, or ``1/3`` for a shard; empty where any worker does.
         previous: The nominal moment before this one; 0 where there is none.
         due: When it is to be submitted: nominal, jitter and back-off added.
-        origin: ``clock``, ``catch-up``, ``run-now``, ``backfill``, ``after``, ``reboot`` or
-            ``offline``.
+        origin: ``clock``, ``catch-up``, ``run-now``, ``backfill``, ``after``, ``reboot``,
+            ``offline``, ``join`` (for an agent that came late) or ``reconcile``.
         reason: Why it ended as it did, for people.
         count: How many moments a ``missed`` or ``skipped`` row stands for.
         attempt: 1 from the first submission on.

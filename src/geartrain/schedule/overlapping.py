@@ -1,0 +1,100 @@
+"""
+What becomes of a fire while an earlier one of its entry has not ended.
+
+An earlier one counts until its row says how it ended. That is found out for each of them: by what
+the job server says while somebody listens, and by whoever takes over what a dead scheduler had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from geartrain.schedule.entry import Entry
+from geartrain.schedule.sequence import opening
+from geartrain.schedule.targeting import by_agent
+from geartrain.store.schedule_rows import (
+    CANCELLED,
+    PENDING,
+    RUNNING,
+    SKIPPED,
+    WAITING,
+    Fire,
+)
+
+__all__ = ["CATCH_UP", "Decision", "decide", "promoted"]
+
+# Where a fire comes from that makes up for one that was missed.
+CATCH_UP: Final = "catch-up"
+_NOT_ENDED: Final = "an earlier fire has not ended"
+_SUCCEEDED: Final = "cancelled by the next fire"
+
+
+class Decision(NamedTuple):
+    """How a fire begins, why, and the earlier ones that its coming ends."""
+
+    state: str
+    reason: str = ""
+    cancelled: Sequence[Fire] = ()
+
+
+def decide(entry: Entry, origin: str, before: Sequence[Fire], now: float) -> Decision:
+    """
+    Return how a fire begins.
+
+    Args:
+        entry: Its entry.
+        origin: See ``Fire``.
+        before: Fires of the same entry, and target where each goes on by itself, that have not
+            ended.
+        now: The time.
+
+    """
+    if not before:
+        return Decision(PENDING)
+    waiting = sum(fire.state == WAITING for fire in before)
+    if entry.catch_up == "all" and (
+        origin == CATCH_UP or any(fire.origin == CATCH_UP for fire in before)
+    ):
+        # All of them were asked for, one after the other; the moments of now come behind them.
+        limit = entry.catch_up_max + entry.overlap_max
+        return Decision(WAITING) if waiting < limit else _skip(waiting)
+    if entry.overlap == "allow":
+        return Decision(PENDING)
+    if entry.overlap == "queue_one":
+        return Decision(WAITING) if not waiting else _skip(waiting)
+    if entry.overlap == "queue_all":
+        return Decision(WAITING) if waiting < entry.overlap_max else _skip(waiting)
+    if entry.overlap == "skip":
+        return Decision(SKIPPED, _NOT_ENDED)
+    return _replacing(entry, before, now)
+
+
+def promoted(entry: Entry, open_fires: Sequence[Fire], now: float) -> list[Fire]:
+    """Return the waiting fires of an entry that go now, since what they waited for has ended."""
+    lines: dict[str, list[Fire]] = {}
+    for fire in open_fires:
+        lines.setdefault(fire.target if by_agent(entry) else "", []).append(fire)
+    found = []
+    for line in lines.values():
+        if any(fire.state != WAITING for fire in line):
+            continue
+        first = min(line, key=lambda fire: (fire.nominal, fire.id))
+        found.append(replace(first, state=PENDING, due=opening(entry, max(now, first.due))))
+    return found
+
+
+def _skip(waiting: int) -> Decision:
+    return Decision(SKIPPED, f"{_NOT_ENDED}, and {waiting} wait already")
+
+
+def _replacing(entry: Entry, before: Sequence[Fire], now: float) -> Decision:
+    """The new fire ends the old ones: all of them, or those that no worker has yet."""
+    spared = [fire for fire in before if fire.state == RUNNING and entry.overlap == "cancel_old"]
+    ended = [
+        replace(fire, state=CANCELLED, reason=_SUCCEEDED, ended=now)
+        for fire in before
+        if fire not in spared
+    ]
+    return Decision(WAITING if spared else PENDING, "", ended)
