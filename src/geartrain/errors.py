@@ -379,7 +379,10 @@ class JobTimeout(JobError, TimeoutError):
     def __init__(self, handle: bytes, seconds: float) -> None:
         self.seconds = seconds
         name = handle.decode("ascii", "backslashreplace") or "(not yet accepted)"
-        super().__init__(handle, f"job {name} gave no result within {seconds:g} s")
+        text = f"job {name} gave no result within {seconds:g} s"
+        if handle:
+            text += f"; see whether it waits or runs: geartrain job show {name}"
+        super().__init__(handle, text)
 
 
 class NoResult(JobError):
