@@ -275,6 +275,18 @@ def tidy(marker: str) -> str:
     return "in time"
 
 
+@app.task(soft_timeout=0.1, timeout="10s")
+def nap() -> float:
+    """Wait in one call of the system's, and say how long that took."""
+    start = time.monotonic()
+    try:
+        time.sleep(0.6)
+        while True:
+            time.sleep(0)
+    except SoftTimeout:
+        return time.monotonic() - start
+
+
 def mark_tidied(marker: str) -> None:
     Path(marker).write_text("tidied")
 

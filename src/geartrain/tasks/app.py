@@ -229,8 +229,11 @@ class App:
             codec: In the place of the app's.
             priority: Of its jobs, where the call does not say.
             unique: As in `RemoteTask.options`.
-            timeout: Seconds, or text such as ``"10m"``, after which the worker cuts it off.
-            soft_timeout: The same, after which `SoftTimeout` is raised inside it.
+            timeout: Seconds, or text such as ``"10m"``, after which its job ends as a failure:
+                a child process is killed, a coroutine cancelled, a thread left behind.
+            soft_timeout: The same, after which `SoftTimeout` is raised inside it: at once in a
+                child process, where a coroutine awaits, and in a thread when it next runs
+                Python code, so that a call that blocks there is not broken.
             policy: What the server is asked for: see `PolicyOptions`.
 
         Raises:
