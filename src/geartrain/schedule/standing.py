@@ -105,9 +105,9 @@ def _fires_alike(entry: Entry, row: Schedule) -> bool:
 
 
 def _started(row: Schedule, entry: Entry, now: float) -> Schedule:
-    row.since = int(now)
     # A clock that was set back finds moments again that have been dealt with.
-    row.next_fire = following(entry, max(now, row.last_nominal)) if row.enabled else 0
+    row.since = max(int(now), row.last_nominal)
+    row.next_fire = following(entry, row.since) if row.enabled else 0
     row.failures = 0
     if entry.max_runs and row.runs >= entry.max_runs:
         row.runs = 0
