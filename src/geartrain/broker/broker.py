@@ -575,16 +575,11 @@ class Broker:
 
     def fail(self, job: Job, outcome: int = FAILED, data: bytes = b"") -> None:
         """
-        End a job and tell its listeners so.
+        End a job that nobody works on, FAILED or EXCEPTED, and tell its listeners so.
 
-        Args:
-            job: Nobody works on it.
-            outcome: FAILED or EXCEPTED.
-            data: The exception; those who did not ask for exceptions hear only that it failed.
-
+        Those who did not ask for exceptions, ``data``, hear only that it failed.
         """
-        if job.line is not None and (self.inquiries or job.line.policing is not None):
-            conclude(self, job, outcome, data)
+        conclude(self, job, outcome, data)
         if self.shared and self.ends_later(job):
             shared_rules.end_later(self, job, outcome, data)
             return
@@ -864,9 +859,8 @@ class Broker:
         job = self.held_job(session, command, b"Job given in work result not found")
         if job is None:
             return
-        function = self.release_worker(job)
-        if function.policing is not None or self.inquiries:
-            conclude(self, job, COMPLETED, command.workload)
+        self.release_worker(job)
+        conclude(self, job, COMPLETED, command.workload)
         if self.shared and self.ends_later(job):
             shared_rules.end_later(self, job, shared_rules.COMPLETED, command.workload)
             return

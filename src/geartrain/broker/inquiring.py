@@ -93,13 +93,29 @@ NOT_KEPT: Final = b"the job is done, but its result was too large to be kept"
 # Largest result that is kept, in bytes.
 MAX_RESULT: Final = 16 * 1024 * 1024
 
+# How the keys of schedules' fires begin, and for how many seconds the server remembers at least
+# what these ended with, up to how many bytes.
+FIRE_KEY: Final = b"cron:"
+FIRE_RETENTION: Final = 3_600.0
+MAX_FIRE_RESULT: Final = 64 * 1024
+
 
 # Results.
 
 
+def is_fire(job: Job) -> bool:
+    """
+    Return whether a job is a schedule's fire, by its key.
+
+    Its scheduler listens to it, and may be gone when it ends; the next one asks then. So what it
+    ended with is kept for a while, whatever the function's policy says.
+    """
+    return job.obligation and job.unique.startswith(FIRE_KEY)
+
+
 def conclude(broker: Broker, job: Job, outcome: int, data: bytes, why: bytes = b"") -> None:
     """
-    Keep how a background job ended, where its policy says so, and tell who inquired.
+    Keep how a background job ended, where somebody may want to know, and tell who inquired.
 
     Args:
         broker: The broker.
@@ -110,12 +126,23 @@ def conclude(broker: Broker, job: Job, outcome: int, data: bytes, why: bytes = b
 
     """
     function = job.line
-    assert function is not None
+    if function is None:
+        return
     policing = function.policing
-    if policing is not None and job.obligation and policing.policy.retention > 0.0:
-        kept, rest = whole(policing, job, outcome, data)
+    if policing is None and not broker.inquiries and not is_fire(job):
+        # As nearly every job there is.
+        return
+    retention = 0.0 if policing is None else policing.policy.retention
+    if is_fire(job) and retention < FIRE_RETENTION:
+        retention = FIRE_RETENTION
+    if job.obligation and retention > 0.0:
+        kept, rest = outcome, data
+        if policing is not None and policing.policy.retention > 0.0:
+            kept, rest = whole(policing, job, outcome, data)
+        elif len(data) > MAX_FIRE_RESULT:
+            rest = data[:MAX_FIRE_RESULT]
         now = broker.now
-        expires = now + policing.policy.retention
+        expires = now + retention
         broker.effects.append(
             KeepResult(job.handle, job.number, function.name, kept, rest, now, expires)
         )

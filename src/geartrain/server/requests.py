@@ -224,7 +224,7 @@ def is_progress(digits: bytes) -> bool:
 
 
 def option(session: int, name: bytes) -> SessionCommand:
-    """OPTION_REQ: ``exceptions``; ours: ``policy:``, ``attempts``, ``local`` among servers."""
+    """OPTION_REQ: ``exceptions``; ours: ``fires``, ``policy:``, ``attempts``, ``local``."""
     if name.startswith(_POLICY):
         try:
             policy = declared_policy(name[len(_POLICY) :].rstrip(b"\0"))
@@ -232,7 +232,9 @@ def option(session: int, name: bytes) -> SessionCommand:
             return error(session, b"INVALID_POLICY", str(problem).encode("utf-8", "replace"))
         return DeclarePolicy(session, name, policy)
     wanted = name.split(b"\0", 1)[0].lower()
-    if wanted == b"exceptions":
+    # Schedulers ask for ``fires`` to learn that the server remembers how fires ended, and want
+    # exceptions anyway.
+    if wanted in (b"exceptions", b"fires"):
         return WantExceptions(session, name)
     if wanted == b"local":
         return WantLocal(session, name)
