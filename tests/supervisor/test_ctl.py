@@ -123,6 +123,9 @@ def test_a_start_that_fails_is_code_1(manager: Up) -> None:
     done = ctl(manager, "start", "broken")
     assert done.returncode == 1
     assert "exited with code 1 too quickly" in done.stdout
+    # Who asks how it is hears so by the exit code, and of another that it is well.
+    assert ctl(manager, "status", "broken").returncode == 1
+    assert ctl(manager, "status", "web:0").returncode == 0
 
 
 def test_a_start_does_not_wait_for_what_can_not_come(up: Start) -> None:

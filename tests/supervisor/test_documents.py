@@ -84,6 +84,9 @@ def test_examples_of_configuration_are_right(page: Path, tmp_path: Path) -> None
 # Examples of deployment.
 
 
+CONTAINERFILE = (ROOT / "deploy" / "container" / "Containerfile").read_text()
+
+
 @pytest.mark.parametrize(
     "unit", sorted((ROOT / "deploy" / "systemd").iterdir()), ids=lambda p: p.name
 )
@@ -133,14 +136,17 @@ def test_the_containers_configuration_runs(
         manager.wait_for_state("upper:1", "RUNNING")
         with Client(f"127.0.0.1:{free_port}") as client:
             assert client.submit("upper", b"works").result() == b"WORKS"
-        assert run_ctl(manager, "status").returncode == 0
+        healthy = re.search(r"HEALTHCHECK CMD geartrain ctl --socket (\S+) (.+)", CONTAINERFILE)
+        assert healthy is not None
+        assert str(Path(healthy[1]).name) == "supervisor.sock"
+        assert run_ctl(manager, *healthy[2].split()).returncode == 0
         assert manager.stop() == 0
     finally:
         manager.close()
 
 
 def test_the_containers_file_runs_what_there_is() -> None:
-    text = (ROOT / "deploy" / "container" / "Containerfile").read_text()
+    text = CONTAINERFILE
     instructions = {line.split(" ")[0] for line in text.splitlines() if re.match(r"[A-Z]+ ", line)}
     assert {"FROM", "COPY", "RUN", "USER", "STOPSIGNAL", "CMD"} <= instructions
     for source in re.findall(r"^COPY (\S+)", text, re.MULTILINE):

@@ -51,6 +51,8 @@ _COLOURS: Final = {
     "UNKNOWN": "red",
 }
 _MINUTE: Final = 60
+# States of processes that can't be kept running.
+_ILL: Final = ("BACKOFF", "FATAL", "UNKNOWN")
 
 
 @app.callback()
@@ -86,9 +88,11 @@ def status(
     names: Annotated[list[str] | None, typer.Argument(help="What to show.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show processes and their states."""
+    """Show processes and their states; exit code 1 where one can't be kept running."""
     reply = _ask(context, "status", names=names or ["*"])
     _show(reply["processes"], as_json)
+    if any(row["state"] in _ILL for row in reply["processes"]):
+        raise typer.Exit(exit_code.FAILED)
 
 
 @app.command()
