@@ -178,7 +178,7 @@ STATES = {
     "lost": LoseLease,
 }
 OUTCOME_WORDS = ["completed", "failed", "exception", "too_large", "streamed"]
-QUESTIONS = ["show", "letters after", "retry", "remove"]
+QUESTIONS = ["show", "letters after", "retry", "remove", "cancel elsewhere"]
 OUTCOMES = {
     DONE: "OK",
     NO_SUCH_JOB: "UNKNOWN_JOB",

@@ -353,7 +353,7 @@ def test_answer_of_the_store_to_a_session_that_left_is_dropped() -> None:
     assert play("answered too late") == []
     nobody = StoreReply(77)
     assert play.step(StoreAnswered(nobody, b"x")) == []
-    assert AskStore(LIST_LETTERS, b"", 0, nobody).to is nobody
+    assert AskStore(LIST_LETTERS, b"", 0, nobody, False).to is nobody
     assert play.step(ResultFound(b"H:t:5", b"H:t:6", 0, b"")) == []
 
 

@@ -7,6 +7,7 @@ import pytest
 from geartrain.broker import shared
 from geartrain.broker.commands import Command, ReportServers, Restore, WantAttempts
 from geartrain.broker.effects import AskOthers, EchoResult, OptionResult, ServersReport
+from geartrain.broker.job import Job
 from geartrain.broker.shared_commands import Coalesced, ServersFound, Uncertain
 from tests.broker.story import Stage
 
@@ -182,8 +183,22 @@ def test_a_worker_in_doubt_passes_functions_without_listeners(stage: Stage) -> N
         shared.take_listened(stage.broker, session, session.abilities[b"g"])
 
 
+def test_who_else_could_have_a_job_is_asked_to_cancel_it(stage: Stage) -> None:
+    assert stage("9 cancel_job H:other:1") == ["disk <- cancel elsewhere H:other:1"]
+
+
 def test_what_cannot_be_cancelled_is_answered_at_once(stage: Stage) -> None:
-    assert stage("9 cancel_job H:none:1") == ["9 <- UNKNOWN_JOB"]
+    """It has ended, or another server asks."""
+    assert stage("9 cancel_job H:t:4711") == ["9 <- UNKNOWN_JOB"]
+    stage("8 option_req_local local")
+    assert stage("8 cancel_job H:other:1") == ["8 <- UNKNOWN_JOB"]
+
+
+def test_a_job_that_has_come_meanwhile_is_known(stage: Stage) -> None:
+    """Another server had it when its status was asked for, and it is this one's now."""
+    assert stage("9 get_status H:gone:1") == ["others <- H:gone:1?"]
+    stage.broker.step(0, Restore(Job(7, b"H:gone:1", b"f", b"", b"", 1, 0, b"", 0.0, 0)))
+    assert stage("found") == ["9 <- STATUS_RES H:gone:1 known idle 0/0 clients=0"]
 
 
 def test_who_is_to_be_cut_off_may_have_left(stage: Stage) -> None:

@@ -306,7 +306,7 @@ class FakeSharedStore:
                     return self.member(servers.get(row.taken_by, row))
         return None
 
-    def members(self) -> Sequence[Member]:
+    def members(self, counting: bool = True) -> Sequence[Member]:
         self.faults.on_the_way()
         with self.database.lock:
             rows = [row for row in self.database.servers.values() if row.taken_by == NOBODY]

@@ -34,7 +34,7 @@ from geartrain.broker.effects import (
     ServersReport,
     WorkersReport,
 )
-from geartrain.broker.inquiring import FAILED, ask_store, conclude
+from geartrain.broker.inquiring import CANCEL_ELSEWHERE, FAILED, ask, ask_store, conclude
 from geartrain.broker.job import ENDING, RUNNING
 from geartrain.broker.policing import apply_policy, lift_policy
 from geartrain.broker.policy import RESULT_FUNCTION, Policy
@@ -73,11 +73,7 @@ def administer(broker: Broker, session: Session, command: SessionCommand) -> Non
         jobs = list(broker.jobs.values())
         broker.tell(session, JobsReport(session.number, jobs, command.unique))
     elif isinstance(command, CancelJob):
-        answer = AdminResult(session.number, cancel_job(broker, command.handle))
-        if broker.shared:
-            shared.cancel(broker, session, command.handle, answer)
-        else:
-            broker.tell(session, answer)
+        cancel(broker, session, command.handle)
     elif isinstance(command, CreateFunction):
         broker.function(command.function).kept = True
         broker.tell(session, AdminResult(session.number, DONE))
@@ -115,6 +111,19 @@ def report_functions(broker: Broker, session: Session, by_priority: bool) -> Non
         else:
             rows.append((function.name, function.jobs, function.running, function.workers, 0))
     broker.tell(session, FunctionsReport(session.number, rows, by_priority))
+
+
+def cancel(broker: Broker, session: Session, handle: bytes) -> None:
+    """Obey ``cancel job``; a job that is not here may be another server's to cancel."""
+    answer = AdminResult(session.number, cancel_job(broker, handle))
+    if not broker.shared:
+        broker.tell(session, answer)
+    elif handle in broker.jobs or answer.outcome == DONE or session.local:
+        shared.cancel(broker, session, handle, answer)
+    elif shared.is_over(broker, handle):
+        broker.tell(session, answer)
+    else:
+        ask(broker, session, CANCEL_ELSEWHERE, handle, 0)
 
 
 def cancel_job(broker: Broker, handle: bytes) -> int:

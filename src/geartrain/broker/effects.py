@@ -99,13 +99,22 @@ class KeepResult(Effect):
 
 
 class AskForResult(Effect):
-    """Ask the store how the job with a handle ended, then step ``ResultFound``."""
+    """
+    Ask the store how the job with a handle ended, then step ``ResultFound``.
 
-    __slots__ = ("handle", "inquiry")
+    Attributes:
+        inquiry: Handle of the inquiry.
+        handle: Handle of the job it is about.
+        local: Another server asks, so no other server is to be asked.
 
-    def __init__(self, inquiry: bytes, handle: bytes) -> None:
+    """
+
+    __slots__ = ("handle", "inquiry", "local")
+
+    def __init__(self, inquiry: bytes, handle: bytes, local: bool) -> None:
         self.inquiry = inquiry
         self.handle = handle
+        self.local = local
 
 
 class AskStore(Effect):
@@ -113,17 +122,22 @@ class AskStore(Effect):
     Ask the store about jobs that ended, then step ``StoreAnswered``.
 
     Attributes:
-        question: SHOW_ENDED, LIST_LETTERS, RETRY_LETTER or REMOVE_LETTER.
+        question: SHOW_ENDED, LIST_LETTERS, RETRY_LETTER, REMOVE_LETTER, or CANCEL_ELSEWHERE,
+            which is another server's to answer.
         handle: Of the job; empty for a list.
         after: Number behind which a list starts.
         to: What becomes the answer.
+        local: Another server asks, so no other server is to be asked.
 
     """
 
-    __slots__ = ("after", "handle", "question", "to")
+    __slots__ = ("after", "handle", "local", "question", "to")
 
-    def __init__(self, question: int, handle: bytes, after: int, to: StoreReply) -> None:
+    def __init__(
+        self, question: int, handle: bytes, after: int, to: StoreReply, local: bool
+    ) -> None:
         self.question = question
+        self.local = local
         self.handle = handle
         self.after = after
         self.to = to
@@ -305,6 +319,7 @@ class StatusResult(Awaited):
         numerator: Progress, digits.
         denominator: Progress, digits.
         listeners: How many clients wait for it.
+        local: Another server asks, so no other server is to be asked.
 
     """
 
@@ -313,6 +328,7 @@ class StatusResult(Awaited):
         "denominator",
         "known",
         "listeners",
+        "local",
         "name",
         "numerator",
         "running",
@@ -324,6 +340,11 @@ class StatusResult(Awaited):
         self.refusal = b""
         self.name = name
         self.by_unique = by_unique
+        self.local = False
+        self.show(job)
+
+    def show(self, job: Job | None) -> None:
+        """Say of the job what is to be said; None where there is none."""
         self.known = job is not None
         self.running = job is not None and (job.worker is not None or job.state == ENDING)
         self.numerator = b"0" if job is None else job.numerator

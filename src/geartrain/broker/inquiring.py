@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from geartrain.broker.policing import Policing
 
 __all__ = [
+    "CANCEL_ELSEWHERE",
     "COMPLETED",
     "DEAD",
     "EXCEPTED",
@@ -56,6 +57,7 @@ __all__ = [
     "STREAMED",
     "TOO_LARGE",
     "Parts",
+    "ask",
     "ask_store",
     "conclude",
     "framed",
@@ -86,6 +88,8 @@ SHOW_ENDED: Final = 0
 LIST_LETTERS: Final = 1
 RETRY_LETTER: Final = 2
 REMOVE_LETTER: Final = 3
+# What another server is asked to do.
+CANCEL_ELSEWHERE: Final = 4
 
 # What the answer says about a result of more than that.
 NOT_KEPT: Final = b"the job is done, but its result was too large to be kept"
@@ -255,7 +259,7 @@ def inquire(broker: Broker, session: Session, command: SubmitJob) -> None:
     broker.tell(session, JobCreated(session.number, inquiry.handle, False))
     handle = wanted(inquiry)
     if not joins(broker, inquiry, handle):
-        broker.effects.append(AskForResult(inquiry.handle, handle))
+        broker.effects.append(AskForResult(inquiry.handle, handle, session.local))
 
 
 def joins(broker: Broker, inquiry: Job, handle: bytes) -> bool:
@@ -336,7 +340,7 @@ def ask(broker: Broker, session: Session, question: int, handle: bytes, after: i
     """Put a question to the store; the session hears nothing else before the answer."""
     reply = StoreReply(session.number)
     broker.hold(session, reply)
-    broker.effects.append(AskStore(question, handle, after, reply))
+    broker.effects.append(AskStore(question, handle, after, reply, session.local))
 
 
 def store_answered(broker: Broker, command: StoreAnswered) -> None:

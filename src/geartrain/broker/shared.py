@@ -387,7 +387,8 @@ def get_status(broker: Broker, session: Session, name: bytes, by_unique: bool) -
                 broker.tell(session, StatusResult(session.number, name, True, ending.job))
                 return
     answer = StatusResult(session.number, name, by_unique, None)
-    if session.local or not name or (not by_unique and is_over(broker, name)):
+    answer.local = session.local
+    if not name or (not by_unique and is_over(broker, name)):
         broker.tell(session, answer)
         return
     answer.waits = True
@@ -402,8 +403,12 @@ def is_over(broker: Broker, handle: bytes) -> bool:
 
 
 def status_found(broker: Broker, found: StatusFound) -> None:
-    """Answer what the other servers were asked for."""
+    """Answer what the other servers were asked for; the job may be here by now."""
     answer = found.answer
+    if not (found.known or found.refusal or answer.by_unique):
+        answer.show(broker.jobs.get(answer.name))
+        answered(broker, answer, b"")
+        return
     answer.known = found.known
     answer.running = found.running
     answer.numerator = found.numerator
@@ -434,6 +439,7 @@ __all__ = [
     "get_status",
     "holds_back",
     "holds_stored_job",
+    "is_over",
     "join",
     "lose",
     "obey",

@@ -46,19 +46,27 @@ class Asker:
     def put_questions(self) -> None:
         """Ask what sessions want to know of jobs that ended."""
         exchange = self.server.exchange
-        committer = self.server.committer
+        cluster = self.server.cluster
         questions: list[Question] = [*exchange.result_questions, *exchange.store_questions]
         exchange.result_questions = []
         exchange.store_questions = []
         for question in questions:
-            work = commands_of(question, self.server.clock())
-            if committer is None:
-                self.answered(question, asked_at_once(work, self.server.store))
-            elif committer.stalled:
-                self.server.loop.call_soon(self.answered, question, _STORE_HANGS)
+            if cluster is not None and cluster.elsewhere.may_know(question):
+                cluster.elsewhere.ask(question)
             else:
-                future = asyncio.wrap_future(committer.ask(work), loop=self.server.loop)
-                future.add_done_callback(partial(self.answered_later, question))
+                self.put(question)
+
+    def put(self, question: Question) -> None:
+        """Ask the store."""
+        committer = self.server.committer
+        work = commands_of(question, self.server.clock())
+        if committer is None:
+            self.answered(question, asked_at_once(work, self.server.store))
+        elif committer.stalled:
+            self.server.loop.call_soon(self.answered, question, _STORE_HANGS)
+        else:
+            future = asyncio.wrap_future(committer.ask(work), loop=self.server.loop)
+            future.add_done_callback(partial(self.answered_later, question))
 
     def answered_later(self, question: Question, future: asyncio.Future[Sequence[Command]]) -> None:
         """Hand the answer of the store's thread on."""

@@ -27,6 +27,7 @@ from geartrain.broker.shared_commands import (
     Uncertain,
 )
 from geartrain.errors import StoreError
+from geartrain.server.elsewhere import Elsewhere
 from geartrain.server.lease import Lease
 from geartrain.server.shared_committer import SharedCommitter, boot_clock
 from geartrain.server.status import StatusDesk
@@ -96,6 +97,7 @@ class Cluster:
         """Return the writer thread, not started; from here on the clock looks at the lease."""
         self.loop = self.server.loop
         self.status = StatusDesk(self.server, self)
+        self.elsewhere = Elsewhere(self.server, self.status)
         self.committer = SharedCommitter(self.store, answer, self.lease, self, self.boot)
         # Whatever is stepped is stepped at a time, and that is asked for first.
         self.clock = self.server.clock
@@ -229,6 +231,10 @@ class Cluster:
             self.loop.call_soon(self.let_next_in)
         self.coming.extend(found)
 
+    def is_taking_in(self) -> bool:
+        """Return whether jobs are being taken over, so that nobody can tell whose they are."""
+        return bool(self.coming) or self.committer.looking
+
     def let_next_in(self) -> None:
         """Take the next jobs in."""
         now = self.server.clock()
@@ -267,4 +273,5 @@ class Cluster:
 
     def close(self) -> None:
         """Ask nobody any more."""
+        self.elsewhere.close()
         self.status.close()

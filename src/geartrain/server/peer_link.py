@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import cast
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 from geartrain.wire.packet import ERROR, OPTION_REQ, OPTION_RES, RESPONSE, Packet
 from geartrain.wire.reader import PacketReader
@@ -20,7 +21,9 @@ LOCAL = b"local"
 # No answer that is asked for here is larger.
 MAX_ANSWER = 64 * 1024
 
-__all__ = ["LOCAL", "PeerLink", "PeerLinks"]
+__all__ = ["LOCAL", "PeerLink", "PeerLinks", "connect"]
+
+Link = TypeVar("Link", bound=asyncio.Protocol)
 
 
 class PeerLink(asyncio.Protocol):
@@ -94,7 +97,7 @@ class PeerLinks:
         """Return the connection to an address, made if need be."""
         known = self.links.get(address)
         if known is None or (known.done() and is_lost(known)):
-            known = asyncio.ensure_future(connect(address))
+            known = asyncio.ensure_future(connect(address, PeerLink))
             self.links[address] = known
         return await asyncio.shield(known)
 
@@ -114,11 +117,11 @@ class PeerLinks:
             self.forget(address)
 
 
-async def connect(address: str) -> PeerLink:
+async def connect(address: str, kind: Callable[[], Link]) -> Link:
     """Connect to ``HOST:PORT``; raises OSError."""
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
-    _, link = await loop.create_connection(PeerLink, host.strip("[]"), int(port))
+    _, link = await loop.create_connection(kind, host.strip("[]"), int(port))
     return link
 
 

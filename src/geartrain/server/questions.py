@@ -13,6 +13,7 @@ from typing import Final
 from geartrain.broker.commands import Command, Restore, ResultFound, StoreAnswered
 from geartrain.broker.effects import AskForResult, AskStore
 from geartrain.broker.inquiring import (
+    CANCEL_ELSEWHERE,
     DEAD,
     EXCEPTED,
     FAILED,
@@ -38,6 +39,9 @@ def commands_of(effect: Question, now: float) -> Callable[[QueueStore], Sequence
     """Return what to do with the store; it returns what the broker is to be stepped with."""
     if isinstance(effect, AskForResult):
         return lambda store: [result_of(store, effect, now)]
+    if effect.question == CANCEL_ELSEWHERE:
+        # Nobody else was there to be asked.
+        return lambda store: [StoreAnswered(effect.to, UNKNOWN_JOB)]
     if effect.question == RETRY_LETTER:
         return lambda store: retried(store, effect)
     return lambda store: [StoreAnswered(effect.to, text_of(store, effect, now))]

@@ -95,6 +95,8 @@ class SharedCommitter(Committer):
         # Start of the handles to join again with, once the event loop has dropped what it held.
         self.new_prefix = b""
         self.look_due = 0.0
+        # What servers that are gone had may be this one's already, and on its way here.
+        self.looking = False
         self.join_due = 0.0
         # Why joining failed last, to be said once.
         self.join_failure = ""
@@ -233,6 +235,7 @@ class SharedCommitter(Committer):
 
     def look(self) -> None:
         """Take over from servers that are gone."""
+        self.looking = True
         try:
             adoptions = self.shared_store.adopt()
         except LeaseLost as error:
@@ -245,6 +248,7 @@ class SharedCommitter(Committer):
             return
         if adoptions:
             self.listener.adopted(adoptions)
+        self.looking = False
 
     def refuse_coming(self, error: StoreError) -> None:
         """Refuse what came in meanwhile: a commit of its own would let it wait as long again."""
@@ -257,6 +261,7 @@ class SharedCommitter(Committer):
         """Another server has taken over: forget what was to be stored."""
         logger.error("%s; this server drops what it held and joins again", error)
         self.lease.lose()
+        self.looking = False
         with self.changed:
             self.away = True
             self.commits = Commits(shared=True)

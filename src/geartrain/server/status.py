@@ -8,7 +8,7 @@ takes half a second at most where another server does not answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from geartrain.broker.commands import Command
@@ -37,10 +37,20 @@ BELIEVED_AT_MOST = 1000
 
 _NO_ANSWER = b"the store does not answer"
 
-__all__ = ["StatusDesk", "own_row"]
+# Seconds between looks whether what is taken over has come in.
+_LOOK_AGAIN = 0.01
+
+__all__ = ["PEER_TIMEOUT", "Found", "StatusDesk", "Unanswered", "own_row"]
+
+# A server, and what it said.
+Found = tuple[Member, Packet]
 
 # Name, address, generation, whether it is this server, seconds of its lease left, jobs held.
 ServerRow = tuple[str, str, int, bool, float, int]
+
+
+class Unanswered(Exception):
+    """The server that should know does not answer."""
 
 
 class StatusDesk:
@@ -92,21 +102,71 @@ class StatusDesk:
     async def find_status(self, answer: StatusResult) -> StatusFound:
         """Return what the servers that may have a job say of it."""
         try:
+            if answer.local:
+                await self.settled()
+                return StatusFound(answer)
             if answer.by_unique:
-                members = await self.others()
-            else:
-                holder = await self.holder(answer.name)
-                members = [] if holder is None or self.is_own(holder) else [holder]
+                return await self.find_by_unique(answer)
+            return await self.find_by_handle(answer)
         except (StoreError, TimeoutError):
             return StatusFound(answer, refusal=_NO_ANSWER)
-        kind = GET_STATUS_UNIQUE if answer.by_unique else GET_STATUS
-        request = pack_request(kind, [answer.name])
+
+    async def find_by_unique(self, answer: StatusResult) -> StatusFound:
+        """Return what is known of a unique key."""
+        request = pack_request(GET_STATUS_UNIQUE, [answer.name])
+        found = await self.ask_all(await self.others(), request)
+        return StatusFound(answer) if found is None else status_of(answer, found[1])
+
+    async def find_by_handle(self, answer: StatusResult) -> StatusFound:
+        """Return what is known of a handle."""
+        try:
+            found = await self.locate(answer.name)
+        except Unanswered:
+            # It may be about to be taken over, with the job.
+            return StatusFound(answer, known=True)
+        return StatusFound(answer) if found is None else status_of(answer, found[1])
+
+    async def locate(self, handle: bytes) -> Found | None:
+        """
+        Return the other server that has a job, and its STATUS_RES; None where none has it.
+
+        Raises Unanswered when the server that should have it does not answer, StoreError and
+        TimeoutError when the store doesn't.
+        """
+        request = pack_request(GET_STATUS, [handle])
+        holder = await self.holder(handle)
+        asked: list[Member] = []
+        if holder is not None and self.is_own(holder):
+            await self.settled()
+        elif holder is not None:
+            packet = await self.ask_member(holder, request)
+            if packet is None:
+                raise Unanswered
+            if is_known(packet):
+                return holder, packet
+            asked.append(holder)
+        # A job may have stayed at a server that joined again, and kept its handle.
+        tried = {member.generation for member in asked}
+        others = [one for one in await self.others() if one.generation not in tried]
+        return await self.ask_all(others, request)
+
+    async def ask_all(self, members: Sequence[Member], request: bytes) -> Found | None:
+        """Return the first of the servers that knows the job, and its answer."""
         packets = await asyncio.gather(*[self.ask_member(one, request) for one in members])
-        for packet in packets:
-            if packet is not None and len(packet.args) > 4 and packet.args[1] == b"1":
-                return status_of(answer, packet)
-        # A server that does not answer may be about to be taken over, with the job.
-        return StatusFound(answer, known=not answer.by_unique and None in packets)
+        for member, packet in zip(members, packets, strict=True):
+            if packet is not None and is_known(packet):
+                return member, packet
+        return None
+
+    async def settled(self) -> None:
+        """Wait until what this server takes over has come in; TimeoutError when that is long."""
+        async with asyncio.timeout(STORE_TIMEOUT):
+            waits = True
+            while waits:
+                waits = self.cluster.is_taking_in()
+                # What the writer thread has told just now comes before this goes on.
+                await asyncio.sleep(_LOOK_AGAIN if waits else 0)
+                waits = waits or self.cluster.is_taking_in()
 
     async def ask_member(self, member: Member, request: bytes) -> Packet | None:
         """Return what another server answers, None when it does not."""
@@ -120,7 +180,8 @@ class StatusDesk:
 
     async def others(self) -> list[Member]:
         """Return the other servers."""
-        members = await self.believe(b"", self.cluster.store.members)
+        store = self.cluster.store
+        members = await self.believe(b"", lambda: store.members(counting=False))
         return [member for member in members if not self.is_own(member)]
 
     async def holder(self, handle: bytes) -> Member | None:
@@ -146,7 +207,7 @@ class StatusDesk:
     async def find_servers(self, answer: ServersReport) -> ServersFound:
         """Return who shares the store, and how many jobs each holds."""
         try:
-            members = await self.believe(b"", self.cluster.store.members)
+            members = await self.believe(b"*", self.cluster.store.members)
         except (StoreError, TimeoutError):
             return ServersFound(answer, [], STORE_UNAVAILABLE)
         rows = [
@@ -154,6 +215,11 @@ class StatusDesk:
             for one in members
         ]
         return ServersFound(answer, rows)
+
+
+def is_known(packet: Packet) -> bool:
+    """Return whether another server's answer says that it has the job."""
+    return len(packet.args) > 4 and packet.args[1] == b"1"
 
 
 def status_of(answer: StatusResult, packet: Packet) -> StatusFound:

@@ -304,9 +304,11 @@ class SharedSqlStore:
                 return holder.member()
         return None
 
-    def members(self) -> Sequence[Member]:
+    def members(self, counting: bool = True) -> Sequence[Member]:
         """Return all servers whose jobs nobody has taken over; see ``SharedStore``."""
         rows = self._server_rows()
+        if not counting:
+            return [row.member() for row in rows.values() if row.taken_by == ITSELF]
         counts = dict.fromkeys(rows, 0)
         with self._asking:
             for row in rows.values():

@@ -137,11 +137,15 @@ class SharedStore(QueueStore, Protocol):
         """
         ...
 
-    def members(self) -> Sequence[Member]:
+    def members(self, counting: bool = True) -> Sequence[Member]:
         """
-        Return all servers whose jobs nobody has taken over, and how many each holds.
+        Return all servers whose jobs nobody has taken over.
 
         In the order of their generations. One that ended in good order and left nothing is
         not among them. Raises StoreUnavailable.
+
+        Args:
+            counting: Tell how many jobs each holds, which takes longer the more there are.
+
         """
         ...

@@ -57,7 +57,7 @@ class SoleMember:
         """Return this server: there is nobody else to ask."""
         return self._member()
 
-    def members(self) -> Sequence[Member]:
+    def members(self, counting: bool = True) -> Sequence[Member]:
         """Return this server."""
         return (self._member(),)
 

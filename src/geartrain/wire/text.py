@@ -15,6 +15,9 @@ OK: Final = b"OK\r\n"
 END_OF_LIST: Final = b".\n"
 UNKNOWN_JOB: Final = b"ERR UNKNOWN_JOB\r\n"
 STORE_UNAVAILABLE: Final = b"ERR STORE_UNAVAILABLE The+store+does+not+answer\r\n"
+SERVER_UNAVAILABLE: Final = (
+    b"ERR SERVER_UNAVAILABLE The+server+that+may+have+the+job+does+not+answer\r\n"
+)
 UNKNOWN_ERROR: Final = b"ERR UNKNOWN_ERROR\r\n"
 UNKNOWN_SHOW_ARGUMENTS: Final = b"ERR UNKNOWN_SHOW_ARGUMENTS\r\n"
 FUNCTION_NOT_FOUND: Final = b"ERR function not found\r\n"
@@ -59,6 +62,7 @@ __all__ = [
     "FUNCTION_IN_USE",
     "FUNCTION_NOT_FOUND",
     "OK",
+    "SERVER_UNAVAILABLE",
     "STORE_UNAVAILABLE",
     "UNKNOWN_ERROR",
     "UNKNOWN_JOB",
