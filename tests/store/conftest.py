@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from geartrain.store.queue_store import QueueStore
+from geartrain.store.schedule_rows import Owner
+from geartrain.store.schedule_sql import SqlScheduleStore
 from geartrain.store.sqlite import SqliteStore
 from tests.store.engines import ENGINES, Engine
+from tests.store.schedule_engines import LEASE, SCHEDULE_ENGINES, Place
 
 
 @pytest.fixture(params=list(ENGINES))
@@ -43,3 +46,23 @@ def sqlite(path: Path) -> Iterator[Callable[..., SqliteStore]]:
     yield make
     for store in made:
         store.close()
+
+
+@pytest.fixture(params=list(SCHEDULE_ENGINES))
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A database for schedules, each kind in its turn."""
+    place = Place(SCHEDULE_ENGINES[request.param](tmp_path))
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def schedules(place: Place) -> SqlScheduleStore:
+    """A store of schedules that was opened for the first time."""
+    return place.store()
+
+
+@pytest.fixture
+def me(schedules: SqlScheduleStore) -> Owner:
+    """An instance of the scheduler."""
+    return schedules.join("one", "here", LEASE, "2025b")
