@@ -39,7 +39,7 @@ from geartrain.store.schedule_rows import (
     Schedule,
 )
 from geartrain.store.schedule_store import Planner
-from geartrain.store.schedule_tables import OPEN, agents, fires, instances, schedules
+from geartrain.store.schedule_tables import OPEN, agents, fires, instances, messages, schedules
 from geartrain.store.schedule_transactions import LONG, Transaction
 
 __all__ = ["Claims", "gone", "change_fires", "fire_change", "fire_row", "named"]
@@ -75,7 +75,7 @@ class Claims(SchedulePlace):
                 one.run(update(instances).where(instances.c.name == name), values)
             else:
                 one.run(insert(instances), {"name": name, **values})
-            one.run(FREE, {"instance": name})
+            free(one, name)
             return Owner(name, epoch)
 
         return self._writer.run(work, patience=LONG)
@@ -94,7 +94,7 @@ class Claims(SchedulePlace):
 
         def work(one: Transaction) -> None:
             if one.run(FORGET, named(me)) == 1:
-                one.run(FREE, {"instance": me.instance})
+                free(one, me.instance)
 
         self._writer.run(work, again=True, patience=LONG)
 
@@ -170,7 +170,8 @@ class Claims(SchedulePlace):
             if len(found) < limit:
                 # Whoever is gone for long and has left nothing behind is forgotten.
                 for name in filter(None, names):
-                    one.run(FORGET_GONE, {"instance": name, "long_ago": one.now - REMEMBERED})
+                    if one.run(FORGET_GONE, {"instance": name, "long_ago": one.now - REMEMBERED}):
+                        free(one, name)
             return found
 
         return self._writer.run(work)
@@ -179,6 +180,12 @@ class Claims(SchedulePlace):
         """Return the fires that ``me`` owns and that have not ended; see ``ScheduleStore``."""
         rows = self._writer.read(lambda one: one.rows(OWNED, named(me)))
         return [fire_of(row) for row in rows]
+
+
+def free(one: Transaction, name: str) -> None:
+    """Own no more what an instance owned, under any epoch."""
+    one.run(FREE, {"instance": name})
+    one.run(FREE_MESSAGES, {"instance": name})
 
 
 def named(me: Owner) -> dict[str, object]:
@@ -282,6 +289,11 @@ FREE: Final = (
     update(fires)
     .values(owner="", epoch=0)
     .where(fires.c.stage == OPEN, fires.c.owner == bindparam("instance"))
+)
+FREE_MESSAGES: Final = (
+    update(messages)
+    .values(owner="", epoch=0)
+    .where(messages.c.sent == 0, messages.c.owner == bindparam("instance"))
 )
 
 NEXT: Final = select(func.min(schedules.c.wake)).where(schedules.c.wake.is_not(None))
