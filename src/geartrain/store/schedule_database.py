@@ -56,12 +56,14 @@ class ScheduleDatabase(Protocol):
         name: The URL, without a password.
         engine: SQLAlchemy's.
         errors: What is raised while connecting, beside SQLAlchemy's own errors.
+        rest: How long a writer has to leave the database to others, in times of what it took.
 
     """
 
     name: str
     engine: Engine
     errors: tuple[type[Exception], ...]
+    rest: float
 
     def open(self) -> None:
         """Create or migrate the tables."""
@@ -92,6 +94,8 @@ class SqliteSchedules:
     """
 
     errors: tuple[type[Exception], ...] = (sqlite3.Error, MemoryError, StoreUnavailable)
+    # One writes at a time, and a job server that finds no gap would refuse what is submitted.
+    rest = 1.0
 
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path)
@@ -222,6 +226,8 @@ class PostgresqlSchedules:
 
     """
 
+    rest = 0.0
+
     def __init__(self, database: PostgresqlDatabase) -> None:
         self.database = database
         self.name = database.name
@@ -275,6 +281,8 @@ class MysqlSchedules:
         database: How it is reached.
 
     """
+
+    rest = 0.0
 
     def __init__(self, database: MysqlDatabase) -> None:
         self.database = database

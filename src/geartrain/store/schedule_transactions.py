@@ -112,6 +112,8 @@ class ScheduleTransactions:
         self.database = database
         self._clock = clock
         self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, *database.errors)
+        # Until when others shall be able to write, by ``time.monotonic``.
+        self._rests_until = 0.0
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Do something that writes nothing."""
@@ -140,6 +142,8 @@ class ScheduleTransactions:
         attempt = 0
         while True:
             once = Once(self, end, writes)
+            if writes:
+                sleep(max(0.0, min(end, self._rests_until) - monotonic()))
             try:
                 return once.run(work, attempt)
             except PoolTimeout as error:
@@ -162,6 +166,10 @@ class ScheduleTransactions:
             attempt += 1
             # Two that stood in each other's way should not meet again.
             sleep(uniform(0, PAUSE) if attempt > 1 else uniform(0, PAUSE / 10))
+
+    def rest(self, seconds: float) -> None:
+        """Leave the database to others for some time, after having it for so long."""
+        self._rests_until = monotonic() + seconds * self.database.rest
 
     def now(self, connection: Connection) -> float:
         """Return the time."""
@@ -191,8 +199,10 @@ class Once:
     def run(self, work: Callable[[Transaction], T], attempt: int) -> T:
         """Run it; whatever is raised, the connection is given back clean or not at all."""
         connection = self._database.engine.connect()
+        began = 0.0
         try:
             self._database.begin(connection, self._end, self._writes)
+            began = monotonic()
             now = self._transactions.now(connection)
             done = work(Transaction(connection, self._database, now, attempt))
             self.committing = self._writes
@@ -200,6 +210,9 @@ class Once:
         except BaseException as error:
             self._give_up(connection, error)
             raise
+        finally:
+            if self._writes and began:
+                self._transactions.rest(monotonic() - began)
         connection.close()
         return done
 
