@@ -220,7 +220,7 @@ class Process:
             refused = batch.adds
             self.later(0, lambda: self.answer(refused, "the store hangs"))
             batch.adds = []
-        self.commits.put(batch)
+        self.commits.put(batch, self.world.now)
         if batch.adds and self.patience is None:
             self.patience = self.later(STORE_TIMEOUT, self.lose_patience)
         self.commit_next()

@@ -460,12 +460,53 @@ def test_results_do_not_pile_up_before_a_store_that_does_not_work() -> None:
     waiting = Commits()
     for n in range(10):
         data = b"x" * (16 * 1024 * 1024)
-        waiting.put(Batch(results=[Result(b"H:%d" % n, n, b"f", 0, data, 0.0, 9.0)]))
+        waiting.put(Batch(results=[Result(b"H:%d" % n, n, b"f", 0, data, 0.0, 9.0)]), 0.0)
         assert waiting.start(0.0) is not None
         waiting.failed()
     batch = waiting.start(0.0)
     assert batch is not None
     assert [result.number for result in batch.results] == [7, 8, 9]
+
+
+# How long submissions wait.
+
+
+def test_a_submission_that_waited_for_another_commit_has_waited_for_the_store() -> None:
+    waiting = Commits()
+    waiting.put(Batch(kept_jobs(1)), 0.0)
+    waiting.start(0.0)
+    waiting.put(Batch(kept_jobs(1)), 0.1)
+    assert waiting.time_left(0.5, 0.9) == pytest.approx(0.4)
+    waiting.succeeded()
+    waiting.put(Batch(kept_jobs(1)), 0.6)
+    waiting.start(0.6)
+    assert waiting.time_left(0.6, 0.9) == pytest.approx(0.4)
+
+
+def test_a_submission_that_waits_for_what_else_the_store_does_waits_no_longer() -> None:
+    waiting = Commits()
+    assert waiting.time_left(0.0, 0.9) is None
+    waiting.put(Batch(kept_jobs(1)), 1.0)
+    assert waiting.time_left(1.5, 0.9) == pytest.approx(0.4)
+    waiting.put(Batch(dones=[1]), 1.8)
+    waiting.start(1.8)
+    assert waiting.time_left(1.8, 0.9) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("count", [1_000, 12_000])
+def test_a_store_that_is_busy_with_many_jobs_is_given_time_for_each_commit(count: int) -> None:
+    waiting = Commits()
+    waiting.put(Batch(kept_jobs(1)), 0.0)
+    waiting.start(0.0)
+    waiting.put(Batch(kept_jobs(count)), 0.0)
+    waiting.succeeded()
+    waiting.start(0.6)
+    assert waiting.time_left(0.6, 0.9) == pytest.approx(0.9)
+    waiting.succeeded()
+    if waiting.has_news():
+        # What had no room in the commit before, and is too much to be blamed on the store.
+        waiting.start(1.2)
+        assert waiting.time_left(1.2, 0.9) == pytest.approx(0.9)
 
 
 # Jobs that the store does not take.
@@ -501,7 +542,7 @@ def test_a_job_that_the_store_does_not_take_is_refused_alone(
 ) -> None:
     """Whichever jobs those are, the others are stored, in their order, and soon."""
     waiting = Commits()
-    waiting.put(Batch(kept_jobs(count)))
+    waiting.put(Batch(kept_jobs(count)), 0.0)
     stored, refused, tries = commit_all(waiting, poison, named)
     assert stored == [number for number in range(1, count + 1) if number not in poison]
     assert refused == [number for number in range(1, count + 1) if number in poison]
@@ -511,15 +552,15 @@ def test_a_job_that_the_store_does_not_take_is_refused_alone(
 
 def test_a_store_that_takes_no_job_at_all_is_one_that_does_not_work() -> None:
     waiting = Commits()
-    waiting.put(Batch(kept_jobs(10_000)))
+    waiting.put(Batch(kept_jobs(10_000)), 0.0)
     stored, refused, tries = commit_all(waiting, set(range(1, 10_001)), False)
     assert stored == []
     assert sorted(refused) == list(range(1, 10_001))
     assert tries < 40
     assert waiting.failing
-    waiting.put(Batch(kept_jobs(100)))
+    waiting.put(Batch(kept_jobs(100)), 0.0)
     assert commit_all(waiting, set(range(1, 10_001)), False)[2] == 1
-    waiting.put(Batch(kept_jobs(100)))
+    waiting.put(Batch(kept_jobs(100)), 0.0)
     assert len(commit_all(waiting, set(), False)[0]) == 100
     assert not waiting.failing
 

@@ -28,6 +28,9 @@ from geartrain.store.batch import Batch, Result
 # one that hangs.
 _BATCH_JOBS: Final = 10_000
 _BATCH_BYTES: Final = 8 * 1024 * 1024
+# A commit of less than such a part of that takes long because the store does. Its time counts from
+# when the first of its jobs came in, so that they hear of it as soon, whatever was done before.
+_SMALL: Final = 10
 # Bytes a second that any store can take, for jobs larger than that.
 _SLOWEST: Final = 16 * 1024 * 1024
 # Results that may wait for a store that does not work, in bytes, and what each takes beside its
@@ -71,12 +74,16 @@ class Commits:
         "shared",
         "stalled",
         "under_way",
+        "waiting_since",
     )
 
     def __init__(self, shared: bool = False) -> None:
         self.shared = shared
         # What goes into the next commits; the jobs it adds perhaps into several.
         self.coming = Batch()
+        # When the first of the jobs that wait came in, or when a commit began that had no room
+        # for them: a store that takes as many as it can does not hang.
+        self.waiting_since = 0.0
         # Jobs of the commit under way, and when it began, in effect.
         self.is_under_way = False
         self.under_way: list[Job] = []
@@ -95,8 +102,10 @@ class Commits:
 
     # What comes in.
 
-    def put(self, batch: Batch) -> None:
-        """Let all of it go into the next commits."""
+    def put(self, batch: Batch, now: float) -> None:
+        """Let all of it go into the next commits; ``now`` is as for ``start``."""
+        if batch.adds and not self.coming.adds:
+            self.waiting_since = now
         self.coming.add(batch)
 
     def has_news(self) -> bool:
@@ -154,7 +163,11 @@ class Commits:
             count += 1
         adds = waiting[:count]
         del waiting[:count]
-        self.began = now + max(0, size - _BATCH_BYTES) / _SLOWEST
+        if adds and not waiting and count * _SMALL < _BATCH_JOBS and size * _SMALL < _BATCH_BYTES:
+            self.began = self.waiting_since
+        else:
+            self.began = now + max(0, size - _BATCH_BYTES) / _SLOWEST
+        self.waiting_since = now
         return adds
 
     def succeeded(self) -> list[Job]:
@@ -227,7 +240,7 @@ class Commits:
         """Return for how many more seconds to wait for the store; None where nothing waits."""
         if self.stalled or not (self.under_way or self.coming.adds):
             return None
-        return self.began + timeout - now if self.is_under_way else timeout
+        return (self.began if self.under_way else self.waiting_since) + timeout - now
 
     def refuse_coming(self) -> list[Job]:
         """Return submissions that waited behind something else which the store did not do."""

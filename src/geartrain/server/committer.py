@@ -101,7 +101,7 @@ class Committer:
     def put(self, batch: Batch) -> None:
         """Let all of it go into the next commit; never waits for the store."""
         with self.changed:
-            self.commits.put(batch)
+            self.commits.put(batch, time.monotonic())
             self.changed.notify()
 
     def ask(self, question: Callable[[QueueStore], T]) -> Future[T]:

@@ -39,8 +39,9 @@ class Settings:
         keepalive_count: Unanswered questions until the peer counts as gone; 0 leaves it
             to the system.
         partial_timeout: Seconds in which a packet that has begun has to make progress.
-        store_timeout: Seconds that one commit may take until the submissions that wait for
-            it are refused; the more for a job of many megabytes.
+        store_timeout: Seconds that a submission waits for the store until it is refused; where
+            thousands come in at a time, that one commit of them may take, and the more for a job
+            of many megabytes.
         stalled_timeout: Seconds for which a peer may leave its results unread.
         output_limit: Bytes that may wait for one peer; one packet may go beyond.
         grace: Seconds that running jobs get to finish when the server stops.

@@ -112,7 +112,7 @@ class SharedCommitter(Committer):
         """Let all of it go into the next commit; after a lost lease none of it is ours."""
         with self.changed:
             if not self.away:
-                self.commits.put(batch)
+                self.commits.put(batch, time.monotonic())
                 self.changed.notify()
 
     def give_up(self) -> list[Job]:
