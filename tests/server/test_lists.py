@@ -194,3 +194,16 @@ def test_a_connection_goes_on_after_its_list(job_server: ThreadServer) -> None:
         peer.echo()
     exchange = job_server.server.exchange
     eventually(lambda: not any(one.is_busy() for one in exchange.peers.values()), "all is done")
+
+
+def test_waits_are_told_by_function() -> None:
+    stage = Stage()
+    assert stage.say(ADMIN, b"show waits\n") == b".\n"
+    stage.say(CLIENT, request(SUBMIT_JOB_BG, b"f", b"", b"a"))
+    stage.pass_time(2.5)
+    stage.say(CLIENT, request(SUBMIT_JOB_BG, b"f", b"", b"b"))
+    stage.say(WORKER, request(CAN_DO, b"g"))
+    stage.pass_time(1.0)
+    assert stage.say(ADMIN, b"show waits\n") == b"f\t2\t0\t3.500\ng\t0\t0\t-\n.\n"
+    stage.say(WORKER, request(CAN_DO, b"f"), request(GRAB_JOB))
+    assert stage.say(ADMIN, b"show waits\n") == b"f\t1\t1\t1.000\ng\t0\t0\t-\n.\n"

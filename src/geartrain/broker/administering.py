@@ -18,6 +18,7 @@ from geartrain.broker.commands import (
     ReportFunctions,
     ReportJobs,
     ReportServers,
+    ReportWaits,
     ReportWorkers,
     SessionCommand,
     SetMaxQueue,
@@ -32,6 +33,7 @@ from geartrain.broker.effects import (
     OptionResult,
     SendFail,
     ServersReport,
+    WaitsReport,
     WorkersReport,
 )
 from geartrain.broker.inquiring import CANCEL_ELSEWHERE, FAILED, ask, ask_store, conclude
@@ -85,6 +87,12 @@ def administer(broker: Broker, session: Session, command: SessionCommand) -> Non
         function.limits = command.limits
         function.kept = True
         broker.tell(session, AdminResult(session.number, DONE))
+    elif isinstance(command, ReportWaits):
+        waits = [
+            (function.name, function.lined(), function.running, function.waited(broker.now))
+            for function in broker.functions.values()
+        ]
+        broker.tell(session, WaitsReport(session.number, waits))
     elif isinstance(command, ReportServers):
         servers = ServersReport(session.number)
         broker.hold(session, servers)

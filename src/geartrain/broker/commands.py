@@ -405,6 +405,12 @@ class RemoveDeadLetter(SessionCommand):
         self.handle = handle
 
 
+class ReportWaits(SessionCommand):
+    """``show waits``."""
+
+    __slots__ = ()
+
+
 class ReportServers(SessionCommand):
     """``cluster``."""
 

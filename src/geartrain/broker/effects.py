@@ -480,6 +480,23 @@ class JobsReport(SessionEffect):
 # Where several servers share the store.
 
 
+class WaitsReport(SessionEffect):
+    """
+    Answer to ``ReportWaits``.
+
+    Attributes:
+        rows: Per function its name, how many jobs stand in line, how many run, and for how many
+            seconds the first in line has waited; -1.0 where none does.
+
+    """
+
+    __slots__ = ("rows",)
+
+    def __init__(self, session: int, rows: list[tuple[bytes, int, int, float]]) -> None:
+        self.session = session
+        self.rows = rows
+
+
 class ServersReport(Awaited):
     """
     Answer to ``ReportServers``.

@@ -79,6 +79,13 @@ class WaitingLine:
         elif ended > _SWEEP_FROM and ended > self.count:
             self.jobs = deque(self.waiting())
 
+    def first(self) -> Job | None:
+        """Return the first job, which stays where it is; None where nobody waits."""
+        jobs = self.jobs
+        while jobs and jobs[0].state != WAITING:
+            jobs.popleft()
+        return jobs[0] if jobs else None
+
     def waiting(self) -> list[Job]:
         """Return the jobs that wait, in order; one that was held meanwhile may stand twice."""
         jobs = self.jobs or deque()
@@ -145,6 +152,19 @@ class Function:
     def lined(self) -> int:
         """Return how many jobs stand in line."""
         return self.lines[0].count + self.lines[1].count + self.lines[2].count
+
+    def waited(self, now: float) -> float:
+        """
+        Return for how many seconds the longest-waiting first of a line has waited; -1 for none.
+
+        From its submission, or from the moment before which it was not to run.
+        """
+        longest = -1.0
+        for line in self.lines:
+            job = line.first()
+            if job is not None:
+                longest = max(longest, now - max(job.submitted, float(job.epoch)), 0.0)
+        return longest
 
     def find(self, unique: bytes, workload: bytes) -> Job | None:
         """Return the job that a submission with this unique key joins, if there is one."""

@@ -22,6 +22,7 @@ from geartrain.client.admin_replies import (
     Conversation,
     DeadLetter,
     FunctionStatus,
+    FunctionWait,
     ListedJob,
     PriorityStatus,
 )
@@ -98,6 +99,16 @@ class AdminClient:
     def priority_status(self) -> list[PriorityStatus]:
         """Return each function with its waiting jobs by priority."""
         return self._run(replies.PRIORITY_STATUS)
+
+    def waits(self) -> list[FunctionWait]:
+        """
+        Return for each function how long its jobs wait.
+
+        Raises:
+            ServerError: The server is gearmand, which does not know.
+
+        """
+        return self._run(replies.WAITS)
 
     def workers(self) -> list[ConnectedPeer]:
         """Return each connection; workers are those that have functions."""

@@ -18,6 +18,7 @@ from geartrain.client.admin_replies import (
     Conversation,
     DeadLetter,
     FunctionStatus,
+    FunctionWait,
     ListedJob,
     PriorityStatus,
 )
@@ -92,6 +93,16 @@ class AsyncAdminClient:
     async def priority_status(self) -> list[PriorityStatus]:
         """Return each function with its waiting jobs by priority."""
         return await self._run(replies.PRIORITY_STATUS)
+
+    async def waits(self) -> list[FunctionWait]:
+        """
+        Return for each function how long its jobs wait.
+
+        Raises:
+            ServerError: The server is gearmand, which does not know.
+
+        """
+        return await self._run(replies.WAITS)
 
     async def workers(self) -> list[ConnectedPeer]:
         """Return each connection; workers are those that have functions."""

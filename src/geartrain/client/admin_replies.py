@@ -66,6 +66,24 @@ class PriorityStatus(NamedTuple):
     workers: int
 
 
+class FunctionWait(NamedTuple):
+    """
+    How long jobs of a function wait.
+
+    Attributes:
+        function: Its name.
+        waiting: Jobs that stand in line.
+        running: Jobs that a worker has.
+        seconds: For how long the first in line has waited; 0 where none does.
+
+    """
+
+    function: str
+    waiting: int
+    running: int
+    seconds: float
+
+
 class ConnectedPeer(NamedTuple):
     """
     A connection to the server; of a worker where it has functions.
@@ -258,6 +276,16 @@ def read_status(lines: list[bytes]) -> list[FunctionStatus]:
     return [FunctionStatus(text(row[0]), int(row[1]), int(row[2]), int(row[3])) for row in rows]
 
 
+def read_waits(lines: list[bytes]) -> list[FunctionWait]:
+    rows = [line.split(b"\t") for line in lines]
+    return [
+        FunctionWait(
+            text(row[0]), int(row[1]), int(row[2]), 0.0 if row[3] == b"-" else float(row[3])
+        )
+        for row in rows
+    ]
+
+
 def read_priority_status(lines: list[bytes]) -> list[PriorityStatus]:
     rows = [line.split(b"\t") for line in lines]
     return [
@@ -322,6 +350,7 @@ def read_facts(lines: list[bytes]) -> dict[str, str]:
 
 STATUS: Final = Command(b"status", read_status, is_list=True)
 PRIORITY_STATUS: Final = Command(b"prioritystatus", read_priority_status, is_list=True)
+WAITS: Final = Command(b"show waits", read_waits, is_list=True)
 WORKERS: Final = Command(b"workers", read_workers, is_list=True)
 SHOW_JOBS: Final = Command(b"show jobs", read_jobs, is_list=True)
 CLUSTER: Final = Command(b"cluster", read_members, is_list=True)
@@ -407,6 +436,7 @@ __all__ = [
     "STATUS",
     "VERBOSE",
     "VERSION",
+    "WAITS",
     "WORKERS",
     "ClusterMember",
     "Command",
@@ -414,6 +444,7 @@ __all__ = [
     "Conversation",
     "DeadLetter",
     "FunctionStatus",
+    "FunctionWait",
     "ListedJob",
     "PriorityStatus",
     "cancel_job",

@@ -43,6 +43,7 @@ from geartrain.broker.effects import (
     ServersReport,
     SessionEffect,
     StoreReply,
+    WaitsReport,
     WorkersReport,
 )
 from geartrain.broker.job import Job
@@ -56,6 +57,7 @@ from geartrain.server.text_commands import (
     job_lines,
     outcome_line,
     server_lines,
+    wait_lines,
     worker_line,
 )
 from geartrain.store.batch import Batch, DeadLetter, Result
@@ -499,6 +501,9 @@ class Exchange:
         elif isinstance(report, JobsReport):
             outbox.write(job_lines(report.jobs[start:stop], report.unique))
             is_over = stop >= len(report.jobs)
+        elif isinstance(report, WaitsReport):
+            outbox.write(wait_lines(report.rows[start:stop]))
+            is_over = stop >= len(report.rows)
         elif isinstance(report, ServersReport):
             outbox.write(server_lines(report.rows[start:stop]))
             is_over = stop >= len(report.rows)

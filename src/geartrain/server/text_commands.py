@@ -19,6 +19,7 @@ from geartrain.broker.commands import (
     ReportFunctions,
     ReportJobs,
     ReportServers,
+    ReportWaits,
     ReportWorkers,
     RetryDeadLetter,
     SessionCommand,
@@ -119,7 +120,7 @@ class TextCommands:
         return SetMaxQueue(session, args[0], (numbers[0], numbers[1], numbers[2]))
 
     def show(self, session: int, word: bytes, args: list[bytes]) -> SessionCommand:
-        """``show jobs``, ``show unique jobs``, and our ``show job`` and ``show dead letters``."""
+        """``show jobs``, ``show unique jobs``, and what is ours alone."""
         lowered = [text.lower() for text in args]
         if not args:
             return Answer(session, unknown_command(word))
@@ -127,6 +128,8 @@ class TextCommands:
             return ReportJobs(session)
         if lowered == [b"unique", b"jobs"]:
             return ReportJobs(session, True)
+        if lowered == [b"waits"]:
+            return ReportWaits(session)
         if lowered[:1] == [b"job"] and len(args) == 2:
             return ShowJob(session, args[1])
         if lowered[:2] == [b"dead", b"letters"] and len(args) <= 3:
@@ -193,6 +196,15 @@ def function_lines(rows: list[tuple[bytes, int, int, int, int]], by_priority: bo
         else:
             numbers = b"\t%d\t%d\t%d\n" % (first, second, third)
         lines.append(printable(name) + numbers)
+    return b"".join(lines)
+
+
+def wait_lines(rows: list[tuple[bytes, int, int, float]]) -> bytes:
+    """Return lines of ``show waits``, without the end of the list."""
+    lines: list[bytes] = []
+    for name, waiting, running, seconds in rows:
+        words = b"-" if seconds < 0 else b"%.3f" % seconds
+        lines.append(b"%b\t%d\t%d\t%b\n" % (printable(name), waiting, running, words))
     return b"".join(lines)
 
 
