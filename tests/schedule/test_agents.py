@@ -181,6 +181,27 @@ def test_a_report_of_what_is_not_the_agent_s_is_passed_over(
     assert store.fires() == []
 
 
+def test_entries_of_reboot_fire_once_for_each_start_of_an_agent(store: ScheduleStore) -> None:
+    every = add(store, "every", when="@reboot", target="all", tags=("web",))
+    mine = add(store, "mine", when="@reboot", target="agent:host-a")
+    add(store, "another-s", when="@reboot", target="agent:host-b")
+    add(store, "other-tags", when="@reboot", target="all", tags=("db",))
+    add(store, "disabled", when="@reboot", target="all", enabled=False)
+    for _ in range(2):
+        # Also where another instance is asked the second time.
+        greet(store, started=NOW + 5.5)
+    fires = store.fires()
+    assert sorted(fire.schedule for fire in fires) == [every, mine]
+    assert {(fire.nominal, fire.target, fire.origin, fire.state) for fire in fires} == {
+        (NOW + 5, "host-a", "reboot", "pending")
+    }
+    greet(store, started=NOW + 60.0)
+    assert len(store.fires()) == 4
+    # It started before these entries were made.
+    greet(store, agent="host-b", started=NOW - 60.0)
+    assert len(store.fires()) == 4
+
+
 def test_an_envelope_says_what_its_fire_and_entry_say() -> None:
     entry = Entry(
         name="e",

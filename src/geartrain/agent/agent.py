@@ -2,8 +2,9 @@
 An agent: a worker of the job servers for one machine, from its start to its end.
 
 Its parts know nothing of each other: the runner runs what it is given, the worker brings it what
-job servers hold for this machine, a second one brings orders to end something. Here they are put
-together, and taken apart again within the grace time.
+job servers hold for this machine, a second one brings orders to end something, the greeter keeps in
+touch, and firing takes over while nobody can be reached. Here they are put together, and taken
+apart again within the grace time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from types import FrameType
 from typing import IO, Final
 
 from geartrain.agent.callables import Callables
+from geartrain.agent.copy import LocalCopy
+from geartrain.agent.firing import Firing
+from geartrain.agent.greeter import Greeter
 from geartrain.agent.journal import Journal
 from geartrain.agent.mailing import Mailer
 from geartrain.agent.running import Runner
@@ -64,6 +68,11 @@ class Agent:
         self.journal = Journal(self.state, settings.keep_for)
         mail = Mailer(settings.sendmail) if settings.sendmail else None
         self.runner = Runner(settings, apps, self.journal, mail)
+        self.copy = LocalCopy(
+            self.state, self.journal, settings.name, self.key, settings.copy_lifetime
+        )
+        self.greeter = Greeter(settings, self.key, self.journal, self.copy, self._wake)
+        self.firing = Firing(settings, self.copy, self.runner, self.greeter)
         self.worker = self._new_worker()
         self.control = self._new_control()
         self.stop_asked = threading.Event()
@@ -97,6 +106,12 @@ class Agent:
         self.runner.open()
         self.worker.start()
         self.control.start()
+        self.copy.load()
+        self.greeter.start()
+        self.firing.start()
+
+    def _wake(self) -> None:
+        self.firing.wake()
 
     def _say_ready(self, ready: Callable[[Agent], None] | None) -> None:
         self.worker.wait_until_ready(_PATIENCE)
@@ -109,6 +124,7 @@ class Agent:
         settings = self.settings
         logger.info("stopping: what runs has %g s to end", settings.grace)
         deadline = time.monotonic() + settings.grace
+        self.firing.stop()
         # A little more, so that the answers of what is ended then can be sent.
         self.worker.stop(settings.grace + settings.kill_delay + _LAST_WORDS)
         finished = self.runner.wait_until_over(settings.grace)
@@ -122,6 +138,8 @@ class Agent:
         return finished and not self.runner.stopped
 
     def _close(self) -> None:
+        # It reports what has ended only now.
+        self.greeter.stop()
         self.worker.stop(0.0)
         self.worker.join()
         self.control.stop(0.0)

@@ -112,10 +112,10 @@ class Journal:
                 fire,
             )
 
-    def end(self, key: str, attempt: int, answer: Answer) -> None:
-        """Write down how it ended."""
+    def end(self, key: str, attempt: int, answer: Answer, is_last: bool = True) -> None:
+        """Write down how it ended; only the last of its attempts is reported."""
         with self.lock:
-            self._end(key, attempt, answer)
+            self._end(key, attempt, answer, is_last)
 
     def answer_of(self, key: str, attempt: int) -> Answer | None:
         """Return how a fire ended that ran before: this attempt, or any that was done."""
@@ -185,11 +185,13 @@ class Journal:
             finally:
                 self._run("COMMIT")
 
-    def _end(self, key: str, attempt: int, answer: Answer) -> None:
+    def _end(self, key: str, attempt: int, answer: Answer, is_last: bool = True) -> None:
         self._run(
-            "UPDATE fires SET ended = ?, answer = ? WHERE key = ? AND attempt = ?",
+            "UPDATE fires SET ended = ?, answer = ?, fire = CASE WHEN ? THEN fire ELSE '' END "
+            "WHERE key = ? AND attempt = ?",
             answer.ended or time.time(),
             json.dumps(answer.to_object()),
+            is_last,
             key,
             attempt,
         )

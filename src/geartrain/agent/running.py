@@ -97,13 +97,19 @@ class Runner:
             return Answer(kind=FAILED, reason=str(error)).to_bytes()
         return self.run(envelope).to_bytes()
 
-    def run(self, envelope: Envelope, report: Report | None = None) -> Answer:
+    def run(
+        self,
+        envelope: Envelope,
+        report: Report | None = None,
+        is_last: Callable[[Answer], bool] | None = None,
+    ) -> Answer:
         """
         Run a fire, or tell how it ended before.
 
         Args:
             envelope: What to run.
             report: What the scheduler is to be told of a fire that it has not sent.
+            is_last: Asked whether a fire ends with an answer; if not, it is not reported.
 
         """
         with self.lock:
@@ -114,7 +120,7 @@ class Runner:
             other.over.wait()
             return replace(other.answer, repeated=True)
         try:
-            mine.answer = self._run_once(envelope, mine, report)
+            mine.answer = self._run_once(envelope, mine, report, is_last)
         finally:
             with self.lock:
                 del self.running[envelope.key]
@@ -160,7 +166,13 @@ class Runner:
         if reason:
             kill(reason)
 
-    def _run_once(self, envelope: Envelope, running: Running, report: Report | None) -> Answer:
+    def _run_once(
+        self,
+        envelope: Envelope,
+        running: Running,
+        report: Report | None,
+        is_last: Callable[[Answer], bool] | None,
+    ) -> Answer:
         key, attempt = envelope.key, envelope.attempt
         try:
             known = self.journal.answer_of(key, attempt)
@@ -175,10 +187,10 @@ class Runner:
         started = time.time()
         answer = self._end_of(envelope, running)
         answer = replace(answer, started=started, ended=time.time(), attempt=attempt)
-        self._note(envelope, answer)
+        self._note(envelope, answer, is_last is None or is_last(answer))
         return answer
 
-    def _note(self, envelope: Envelope, answer: Answer) -> None:
+    def _note(self, envelope: Envelope, answer: Answer, is_last: bool) -> None:
         level = logging.INFO if answer.kind == DONE else logging.WARNING
         logger.log(
             level,
@@ -189,7 +201,7 @@ class Runner:
             f", {answer.reason}" if answer.reason else "",
         )
         try:
-            self.journal.end(envelope.key, envelope.attempt, answer)
+            self.journal.end(envelope.key, envelope.attempt, answer, is_last)
         except StoreError as error:
             logger.error("how %s ended could not be written down: %s", envelope.key, error)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from geartrain.errors import UsageError
+from geartrain.schedule.cron import REBOOT
 from geartrain.schedule.entry import Entry, from_definition
 from geartrain.schedule.envelope import DONE as SAID_DONE
 from geartrain.schedule.envelope import NEXT_RUN, fire_key
@@ -68,6 +69,8 @@ class Greetings:
         # The entries that agents may fire by themselves, as of a revision of the store.
         self.revision = -1
         self.local: list[Local] = []
+        # The last start of each agent whose entries of kind @reboot were dealt with.
+        self.starts: dict[str, float] = {}
 
     def answer(self, workload: bytes) -> bytes:
         """Return the answer to a greeting; one that can't be read is told why."""
@@ -92,6 +95,9 @@ class Greetings:
             ),
             self.lease,
         )
+        if greeting.started and self.starts.get(greeting.agent) != greeting.started:
+            store.insert(reboots(store, greeting), f"agent {greeting.agent}")
+            self.starts[greeting.agent] = greeting.started
         revision, local = self._local() if self.key else (0, [])
         now = store.now()
         table = None
@@ -174,6 +180,39 @@ def _standing(row: Schedule) -> Standing:
         last_nominal=row.last_nominal,
         runs=row.runs,
     )
+
+
+# Starts.
+
+
+def reboots(store: ScheduleStore, greeting: Greeting) -> list[Fire]:
+    """
+    Return the fires of entries that fire when an agent starts; each has one key for each start.
+
+    An entry that was made or changed since then waits for the next one.
+    """
+    found = []
+    nominal, tags, name = int(greeting.started), set(greeting.tags), ""
+    while page := store.schedules(name, _PAGE, kind=REBOOT):
+        for row in page:
+            if not row.enabled or row.paused_at or row.since > greeting.started:
+                continue
+            entry = from_definition(row.definition)
+            if row.target == f"agent:{greeting.agent}" or (
+                row.target == "all" and tags.issuperset(entry.tags)
+            ):
+                found.append(
+                    Fire(
+                        schedule=row.id,
+                        generation=row.generation,
+                        nominal=nominal,
+                        target=greeting.agent,
+                        due=greeting.started,
+                        origin="reboot",
+                    )
+                )
+        name = page[-1].name
+    return found
 
 
 # Reports.
