@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from geartrain.agent.settings import AgentSettings
+from geartrain.cli.agent_status import status_of
 from geartrain.client.sync import Client
 from geartrain.schedule.envelope import Answer, Envelope, fire_key, read_answer
 from tests.acceptance.job_server import DEADLINE, eventually
@@ -90,13 +92,7 @@ class AgentProcess:
 
     def status(self) -> dict[str, Any]:
         """Return what `geartrain agent status` tells."""
-        done = subprocess.run(
-            [str(BIN / "geartrain"), "agent", "status", "--json", "--config", str(self.config)],
-            capture_output=True,
-            timeout=DEADLINE,
-        )
-        assert done.returncode in (0, 1), done.stderr
-        return dict(json.loads(done.stdout))
+        return status_of(AgentSettings(name=self.name, state=str(self.state)))
 
 
 def envelope(name: str, nominal: int = 0, **values: Any) -> Envelope:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from geartrain.errors import StoreDamaged, StoreUnavailable
 from geartrain.schedule.envelope import DONE, FAILED, RETRY, Answer
 from geartrain.schedule.greeting import Report
 from tests.agent.processes import AgentProcess, ask, envelope, wait_for_file
+from tests.cli.servers import BIN
 
 Start = Callable[..., AgentProcess]
 
@@ -27,8 +30,10 @@ def report(key: str) -> Report:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path, keep_for=100.0)
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path, keep_for=100.0)
+    yield journal
+    journal.close()
 
 
 def test_a_fire_that_ended_is_known_with_its_answer(journal: Journal) -> None:
@@ -79,7 +84,6 @@ def test_reports_are_kept_until_they_are_noted(journal: Journal) -> None:
     journal.reported(["k1"])
     assert [one.key for one in journal.reports(10)] == ["k2"]
     assert journal.answer_of("k1", 1) is not None
-    journal.close()
 
 
 def test_what_ended_long_ago_is_forgotten_unless_it_is_to_be_reported(journal: Journal) -> None:
@@ -90,7 +94,6 @@ def test_what_ended_long_ago_is_forgotten_unless_it_is_to_be_reported(journal: J
     journal.trimmed = 0.0
     journal.begin("new", 1, "e")
     assert [journal.knows(key) for key in ("old", "unreported", "new")] == [False, True, True]
-    journal.close()
 
 
 def test_facts_are_kept(journal: Journal) -> None:
@@ -98,7 +101,6 @@ def test_facts_are_kept(journal: Journal) -> None:
     journal.note(contact="1", alarm="")
     journal.note(contact="2")
     assert journal.fact("contact") == "2"
-    journal.close()
 
 
 def test_a_journal_that_can_t_be_used_says_where_it_is(tmp_path: Path) -> None:
@@ -165,6 +167,29 @@ def test_two_agents_can_t_share_a_state(start_agent: Start, tmp_path: Path) -> N
     second = start_agent("second", ready=False, state=str(first.state))
     assert second.process.wait(10) == 2
     assert "another agent runs in" in second.said()
+
+
+def test_status_tells_how_an_agent_is(start_agent: Start, client: Client, tmp_path: Path) -> None:
+    command = [str(BIN / "geartrain"), "agent", "status", "--state"]
+
+    def status(*words: str) -> tuple[int, str]:
+        done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=10)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = status(str(tmp_path / "nowhere"))
+    assert code == 2
+    assert "no agent has run in" in said
+    agent = start_agent("asked", allow=["*"])
+    ask(client, "asked", envelope("asked", command="exit 3"))
+    code, said = status(str(agent.state))
+    assert code == 0
+    assert said.startswith("agent asked: running\n  last heard of a job server: 20")
+    assert "e  failed: it exited with status 3" in said
+    agent.stop()
+    code, said = status(str(agent.state), "--json")
+    assert code == 1
+    found = json.loads(said)
+    assert (found["running"], found["alarm"], found["unreported"]) == (False, "", 0)
 
 
 # Stopping.

@@ -32,6 +32,8 @@ _INTERVAL: Final = 10.0
 # Seconds for a server to answer at all, and for a scheduler to answer a greeting.
 _SERVER: Final = 5.0
 _SCHEDULER: Final = 10.0
+# The same when the agent stops and has something left to report.
+_LAST_WORDS: Final = 2.0
 # Reports in one greeting; the rest comes with the next, at once.
 _REPORTS: Final = 100
 # Seconds that clocks may differ before it is said.
@@ -80,6 +82,8 @@ class Greeter:
         self.said: set[str] = set()
         self.interval = min(_INTERVAL, max(0.1, settings.offline_after / 3))
         self.client: Client | None = None
+        # The client, while a scheduler's answer is waited for.
+        self.waiting_on: Client | None = None
         self.poked = threading.Event()
         self.stopping = False
         self.thread = threading.Thread(target=self._work, name="geartrain-greeter", daemon=True)
@@ -99,22 +103,37 @@ class Greeter:
         """Greet once more if there is something to report, and end."""
         self.stopping = True
         self.poked.set()
-        self.thread.join(_SERVER + _SCHEDULER)
+        client = self.waiting_on
+        if client is not None:
+            # Nobody may answer for long.
+            client.close()
+        self.thread.join(_LAST_WORDS * 2)
 
     def _work(self) -> None:
-        while True:
-            again = False
-            try:
-                again = self._greet()
-                self._look()
-            except StoreError as error:
-                logger.error("%s", error)
-            if self.stopping:
-                break
+        again = False
+        while not self.stopping:
+            again = self._turn()
             if not again:
                 self.poked.wait(self.interval)
             self.poked.clear()
+        if self._has_reports():
+            self._turn()
         self._hang_up()
+
+    def _turn(self) -> bool:
+        again = False
+        try:
+            again = self._greet()
+            self._look()
+        except StoreError as error:
+            logger.error("%s", error)
+        return again
+
+    def _has_reports(self) -> bool:
+        try:
+            return not self.cut_off and bool(self.journal.reports(1))
+        except StoreError:
+            return False
 
     def _greet(self) -> bool:
         """Greet once; return whether there is more to report."""
@@ -130,27 +149,41 @@ class Greeter:
             return False
         self._note_contact()
         greeting = self._greeting()
+        result = self._ask(self.client, greeting)
+        if result is None:
+            return False
         try:
-            result = self.client.call(GREETING, greeting.to_bytes(self.key), timeout=_SCHEDULER)
             reply = read_reply(result, self.key, greeting)
         except UsageError as error:
             self.refusal = str(error)
-            return False
-        except GeartrainError as error:
-            # With the connection the job goes, which nobody would wait for.
-            self._hang_up()
-            reason = "within time" if isinstance(error, JobTimeout) else f"({error})"
-            self._say_once(f"no scheduler answers the agent's greeting {reason}")
             return False
         self.refusal = ""
         self.is_new = False
         self.said.clear()
         now = time.time()
         if abs(reply.now - now) > _SKEW:
-            self._say_once(f"this machine's clock and the scheduler's differ by {reply.now - now:+.1f} s")
+            self._say_once(
+                f"this machine's clock and the scheduler's differ by {reply.now - now:+.1f} s"
+            )
         self.copy.take(reply, now)
         self.journal.reported(reply.accepted)
         return len(greeting.reports) == _REPORTS
+
+    def _ask(self, client: Client, greeting: Greeting) -> bytes | None:
+        """Return what a scheduler answers; None where none does."""
+        patience = _LAST_WORDS if self.stopping else _SCHEDULER
+        self.waiting_on = client
+        try:
+            return client.call(GREETING, greeting.to_bytes(self.key), timeout=patience)
+        except GeartrainError as error:
+            # With the connection goes the job, whose answer nobody would wait for.
+            self._hang_up()
+            reason = "within time" if isinstance(error, JobTimeout) else f"({error})"
+            if not self.stopping:
+                self._say_once(f"no scheduler answers the agent's greeting {reason}")
+            return None
+        finally:
+            self.waiting_on = None
 
     def _greeting(self) -> Greeting:
         return Greeting(
