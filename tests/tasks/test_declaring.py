@@ -9,13 +9,14 @@ import pytest
 
 from geartrain import App, Middleware, Retry, TaskWorker, current_job
 from geartrain.errors import CodecError, JobTimeout, ServerError, TaskError, UsageError
-from geartrain.tasks import running
+from geartrain.tasks import other_words, running
 from geartrain.tasks.current import CurrentJob
 from geartrain.tasks.limits import seconds_of
 from geartrain.tasks.middleware import Call
 from geartrain.tasks.policy import policy_option
 from geartrain.testing import FakeClock, TestServer, drain
 from tests.tasks import shop
+from tests.tasks.running import ROOT
 
 
 def test_a_caller_waits_no_longer_than_it_says(app: App) -> None:
@@ -60,7 +61,7 @@ def test_names_are_taken_once_and_may_have_a_namespace() -> None:
         app.task(lambda: None, name="buy")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="unknown options of a task: retires"):
         app.task(retires=3)  # type: ignore[call-overload]
-    with pytest.raises(UsageError, match="the options of a call are priority"):
+    with pytest.raises(UsageError, match="unknown options of a call: prio; there are priority"):
         buy.options(prio="high")  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="can't be called 'geartrain:result'"):
         App().task(name="geartrain:result")(lambda: None)
@@ -352,3 +353,28 @@ def test_a_task_finds_its_own_job_only() -> None:
     with app.eager():
         first, second, third = outer.call()
     assert first == third != second
+
+
+def test_words_of_other_libraries_are_answered_with_ours(app: App) -> None:
+    with pytest.raises(UsageError, match="max_retries; here max_retries is retries; there are"):
+        app.task(max_retries=3)  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="call: countdown; here countdown is delay; there are"):
+        shop.add.options(countdown=3)  # type: ignore[call-arg]
+    with pytest.raises(AttributeError, match=r"here apply_async is task\.options\(delay=60\)"):
+        shop.add.apply_async((1,))  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"here get is result\(timeout=10\)"):
+        shop.add.delay(1).get()  # type: ignore[attr-defined]
+    assert not hasattr(shop.add, "nothing_of_the_kind")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *other_words.TASK_OPTIONS,
+        *other_words.CALL_OPTIONS,
+        *other_words.TASK_METHODS,
+        *other_words.HANDLE_METHODS,
+    ],
+)
+def test_such_a_word_is_on_the_page(word: str) -> None:
+    assert f"`{word}`" in (ROOT / "docs" / "howto" / "coming-from-others.md").read_text()

@@ -41,6 +41,7 @@ from geartrain.tasks.handle import TaskHandle
 from geartrain.tasks.job import TaskJob
 from geartrain.tasks.limits import Duration, TimeLimits, seconds_of
 from geartrain.tasks.middleware import Middleware
+from geartrain.tasks.other_words import TASK_OPTIONS, hints
 from geartrain.tasks.policy import PolicyOptions
 from geartrain.tasks.running import LOOP, AsyncTaskHandler, TaskHandler
 from geartrain.tasks.streaming import is_stream
@@ -243,7 +244,11 @@ class App:
         unknown = set(policy) - set(PolicyOptions.__annotations__)
         if unknown:
             known = ", ".join(sorted(PolicyOptions.__annotations__))
-            raise UsageError(f"unknown options of a task: {', '.join(unknown)}; there are {known}")
+            raise UsageError(
+                f"unknown options of a task: {', '.join(sorted(unknown))}"
+                f"{hints(sorted(unknown), TASK_OPTIONS)}; there are {known}, and name, codec, "
+                "priority, unique, timeout, soft_timeout"
+            )
         limits = TimeLimits(
             seconds_of("soft_timeout", soft_timeout), seconds_of("timeout", timeout)
         )

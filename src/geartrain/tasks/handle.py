@@ -9,7 +9,7 @@ works in any process and holds nothing open.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from geartrain.client.job import JobRecord
 from geartrain.client.reports import JobHandle, Status
@@ -17,6 +17,7 @@ from geartrain.client.submission import Submission
 from geartrain.errors import JobException, JobFailed, NoResult
 from geartrain.tasks.codec import Codec
 from geartrain.tasks.failure import read_failure
+from geartrain.tasks.other_words import HANDLE_METHODS, no_attribute
 
 R = TypeVar("R")
 
@@ -45,6 +46,11 @@ class TaskHandle(Generic[R]):
     codec: Codec = field(repr=False, compare=False)
     kind: Any = field(repr=False, compare=False, default=Any)
     streams: bool = field(repr=False, compare=False, default=False)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(type(self), name, HANDLE_METHODS)
 
     @property
     def job(self) -> JobHandle:

@@ -33,6 +33,7 @@ from geartrain.tasks.job import AsyncTaskJob, TaskJob
 from geartrain.tasks.limits import TimeLimits
 from geartrain.tasks.mapping import map_async, map_blocking
 from geartrain.tasks.middleware import Call
+from geartrain.tasks.other_words import CALL_OPTIONS, TASK_METHODS, hints, no_attribute
 from geartrain.tasks.streaming import returned_kind
 
 if TYPE_CHECKING:
@@ -135,8 +136,17 @@ class RemoteTask(Generic[P, R]):
             other._options = replace(self._options, **options)
         except TypeError:
             known = ", ".join(CallOptions.__annotations__)
-            raise UsageError(f"{', '.join(options)}: the options of a call are {known}") from None
+            words = [word for word in options if word not in CallOptions.__annotations__]
+            raise UsageError(
+                f"unknown options of a call: {', '.join(words)}{hints(words, CALL_OPTIONS)}; "
+                f"there are {known}"
+            ) from None
         return other
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(type(self), name, TASK_METHODS)
 
     def __copy__(self) -> Self:
         other = object.__new__(type(self))
