@@ -58,7 +58,7 @@ def backup(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Write jobs, dead letters and results into a file, to be restored into any store."""
+    """Write jobs, dead letters, results and schedules into a file, to be restored."""
     found = store_of(store, config)
     report(back_up(found, str(file)), found.name, str(file), "written to", as_json)
 
@@ -119,6 +119,7 @@ def report(carried: Carried, source: str, target: str, done: str, as_json: bool)
     print(
         f"{carried.jobs} jobs, {carried.dead_letters} dead letters and {carried.results} results "
         f"of {source} {done} {target}"
+        + (f"; {carried.schedules} entries, {carried.fires} fires" if carried.schedules else "")
         + (f"; {carried.joined} joined a job of the same key" if carried.joined else "")
         + (f"; {len(damaged)} set aside" if damaged else "")
     )

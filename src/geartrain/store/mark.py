@@ -13,7 +13,17 @@ from geartrain.errors import UsageError
 from geartrain.store.batch import COMPLETED, Batch, Result
 from geartrain.store.queue_store import QueueStore
 
-__all__ = ["FOREVER", "MARK", "Mark", "check_not_moving", "mark", "read_mark", "unmark"]
+__all__ = [
+    "FOREVER",
+    "MARK",
+    "Mark",
+    "check_mark",
+    "check_not_moving",
+    "mark",
+    "mark_of",
+    "read_mark",
+    "unmark",
+]
 
 MARK: Final = b"geartrain:moving"
 # The last second of the year 9999, after which nothing expires.
@@ -39,11 +49,15 @@ class Mark:
 
 def check_not_moving(store: QueueStore) -> None:
     """Raise UsageError where a move of an open store is not finished."""
-    found = read_mark(store)
+    check_mark(store.name, read_mark(store))
+
+
+def check_mark(name: str, found: Mark | None) -> None:
+    """Raise UsageError where a store of a name has a mark."""
     if found is not None:
         way = "from" if found.role == "target" else "to"
         raise UsageError(
-            f"{store.name} is being moved {way} {found.other}, and some of its jobs may be there: "
+            f"{name} is being moved {way} {found.other}, and some of what it held may be there: "
             "finish that first, with geartrain db move or, from a file, geartrain db restore"
         )
 
@@ -54,8 +68,13 @@ def read_mark(store: QueueStore) -> Mark | None:
     # One that has expired was taken away, and waits to be forgotten.
     if result is None or result.expires == 0.0:
         return None
+    return mark_of(result.data)
+
+
+def mark_of(data: bytes) -> Mark:
+    """Return what was written down as a mark."""
     try:
-        role, other, copied = json.loads(result.data)
+        role, other, copied = json.loads(data)
     except (ValueError, TypeError):
         return Mark("", "another store")
     return Mark(str(role), str(other), bool(copied))

@@ -44,6 +44,9 @@ class Carried:
         dead_letters: How many dead letters.
         results: How many results, marks of imports among them.
         joined: How many of the jobs joined one of the same function and unique key.
+        schedules: How many entries of the schedule.
+        fires: How many of their fires, past and to come.
+        alerts: How many conditions that somebody is or was told of.
         damaged: What can't be read; it stays where it is.
 
     """
@@ -52,6 +55,9 @@ class Carried:
     dead_letters: int = 0
     results: int = 0
     joined: int = 0
+    schedules: int = 0
+    fires: int = 0
+    alerts: int = 0
     damaged: list[Damaged] = field(default_factory=list)
 
 
@@ -78,6 +84,7 @@ def move(source: QueueStore, target: QueueStore) -> Carried:
         if begun is None or not begun.copied:
             if filled is None:
                 check_empty(target)
+                beside().check_takes_schedules(source, target)
                 mark(target, Mark("target", source.name))
             mark(source, Mark("source", target.name))
             carried = carry(source, target)
@@ -136,6 +143,7 @@ def restore(path: str, target: QueueStore) -> Carried:
         with alone(source), alone(target):
             if marked(target, "target", name) is None:
                 check_empty(target)
+                beside().check_takes_schedules(source, target)
                 mark(target, Mark("target", name))
             carried = carry(source, target)
             unmark(target)
@@ -171,6 +179,7 @@ def alone(store: QueueStore) -> Iterator[QueueStore]:
     generation = store.open()
     try:
         wait_for_others(store, generation)
+        beside().check_no_scheduler(store)
         yield store
     finally:
         store.close()
@@ -193,8 +202,10 @@ def wait_for_others(store: Any, generation: int) -> None:
 
 
 def is_empty(store: QueueStore) -> bool:
-    """Return whether a store holds neither jobs nor dead letters."""
-    return next(iter(store.replay()), None) is None and not store.dead_letters(0, 1)
+    """Return whether a store holds neither jobs nor dead letters, nor entries of a schedule."""
+    if next(iter(store.replay()), None) is not None or store.dead_letters(0, 1):
+        return False
+    return not beside().holds_schedules(store)
 
 
 def check_empty(store: QueueStore) -> None:
@@ -213,6 +224,7 @@ def count_open(store: QueueStore) -> Carried:
             carried.damaged.append(found)
     carried.dead_letters = sum(len(page) for page in letter_pages(store))
     carried.results = sum(len(page) for page in result_pages(store))
+    enter(carried, beside().count_schedules(store))
     return carried
 
 
@@ -230,7 +242,22 @@ def carry(source: QueueStore, target: QueueStore) -> Carried:
     for results in result_pages(source):
         target.commit(Batch(results=results))
         carried.results += len(results)
+    enter(carried, beside().carry_schedules(source, target))
     return carried
+
+
+def beside() -> Any:
+    """Return the module about schedules, which takes its time to be imported."""
+    from geartrain.store import schedule_moving
+
+    return schedule_moving
+
+
+def enter(carried: Carried, counts: dict[str, int]) -> None:
+    """Enter how much there is of the schedule."""
+    carried.schedules = counts.get("schedules", 0)
+    carried.fires = counts.get("fires", 0)
+    carried.alerts = counts.get("alerts", 0)
 
 
 def empty(source: QueueStore) -> None:
@@ -242,6 +269,7 @@ def empty(source: QueueStore) -> None:
         for letter in letters:
             source.remove_dead_letter(letter.job.handle)
     source.forget_results(FOREVER - 1)
+    beside().empty_schedules(source)
     unmark(source)
 
 

@@ -8,8 +8,12 @@ where there are schedules and not before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import select
 
 from geartrain.errors import UsageError
+from geartrain.store.mark import MARK, check_mark, mark_of
 from geartrain.store.schedule_alerts import Alerts
 from geartrain.store.schedule_claims import Claims
 from geartrain.store.schedule_database import (
@@ -23,6 +27,7 @@ from geartrain.store.schedule_fires import Fires
 from geartrain.store.schedule_store import ScheduleStore
 from geartrain.store.schedule_transactions import ScheduleTransactions
 from geartrain.store.secret import masked_url
+from geartrain.store.tables import results
 from geartrain.store.url import DATABASES, database, sqlite_path, unknown
 
 __all__ = ["SqlScheduleStore", "open_schedules"]
@@ -42,6 +47,8 @@ class SqlScheduleStore(Entries, Claims, Fires, Alerts):
     def open(self) -> None:
         """Create or migrate the tables; see ``ScheduleStore``."""
         self._writer.database.open()
+        for data in self._writer.read(lambda one: one.rows(MOVING)):
+            check_mark(self.name, mark_of(bytes(data[0])))
 
     def close(self) -> None:
         """Disconnect. Safe to call twice."""
@@ -51,6 +58,9 @@ class SqlScheduleStore(Entries, Claims, Fires, Alerts):
     def now(self) -> float:
         """Return the database's time, in seconds since 1970."""
         return self._writer.read(lambda one: one.now)
+
+
+MOVING: Final = select(results.c.data).where(results.c.handle == MARK, results.c.expires > 0)
 
 
 def open_schedules(

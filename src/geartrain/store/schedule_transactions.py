@@ -52,6 +52,7 @@ class Transaction:
     Attributes:
         now: The database's time at its beginning.
         attempt: 0 for the first attempt.
+        dialect: SQLAlchemy's name of the database.
 
     """
 
@@ -62,6 +63,7 @@ class Transaction:
         self._database = database
         self.now = now
         self.attempt = attempt
+        self.dialect = connection.dialect.name
 
     def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
