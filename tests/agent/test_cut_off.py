@@ -14,8 +14,8 @@ import pytest
 from geartrain.client.sync import Client
 from geartrain.schedule.envelope import read_answer
 from tests.acceptance.job_server import eventually, free_port
-from tests.agent.desk import Desk
 from tests.agent.processes import AgentProcess, wait_for_file
+from tests.agent.scheduler import Scheduler
 from tests.cli.servers import Server
 
 ALONE = "by itself"
@@ -30,7 +30,7 @@ class Place:
         self.agents: list[AgentProcess] = []
         self.server: Server | None = None
         self.serve()
-        self.desk = Desk(directory, self.port)
+        self.scheduler = Scheduler(directory, self.port)
 
     def serve(self) -> None:
         self.server = Server("geartrain", self.directory, port=self.port)
@@ -45,7 +45,7 @@ class Place:
         full = {
             "servers": [f"127.0.0.1:{self.port}"],
             "allow": ["*"],
-            "key_file": str(self.desk.key_file),
+            "key_file": str(self.scheduler.key_file),
             "offline_after": 0.4,
             **settings,
         }
@@ -54,7 +54,7 @@ class Place:
 
     def wait_for_copy(self, agent: AgentProcess) -> None:
         """Wait until an agent has a copy of all entries."""
-        wanted = self.desk.store.revision()
+        wanted = self.scheduler.store.revision()
 
         def has_it() -> bool:
             path = agent.state / "entries.json"
@@ -71,7 +71,7 @@ class Place:
     def close(self) -> None:
         for agent in self.agents:
             agent.end()
-        self.desk.close()
+        self.scheduler.close()
         if self.server is not None:
             self.server.stop()
 
@@ -92,7 +92,7 @@ def command(tmp_path: Path) -> str:
 def test_what_ran_while_the_agent_was_cut_off_does_not_run_again_and_is_reported(
     place: Place, command: str
 ) -> None:
-    row = place.desk.add("each-second", command=command)
+    row = place.scheduler.add("each-second", command=command)
     agent = place.agent("host-a")
     place.wait_for_copy(agent)
     place.cut()
@@ -104,7 +104,7 @@ def test_what_ran_while_the_agent_was_cut_off_does_not_run_again_and_is_reported
     queued = place.runs()[:2]
     with Client(f"127.0.0.1:{place.port}") as client:
         for nominal in queued:
-            sent = place.desk.sent(row, nominal, "host-a")
+            sent = place.scheduler.sent(row, nominal, "host-a")
             answer = read_answer(client.call("agent:host-a", sent, timeout=10))
             assert answer is not None
             assert (answer.kind, answer.repeated) == ("done", True)
@@ -113,7 +113,7 @@ def test_what_ran_while_the_agent_was_cut_off_does_not_run_again_and_is_reported
 
     runs = place.runs()
     assert sorted(set(runs)) == sorted(runs)
-    fires = place.desk.store.fires(schedule=row.id, limit=1_000)
+    fires = place.scheduler.store.fires(schedule=row.id, limit=1_000)
     assert sorted(fire.nominal for fire in fires) == sorted(runs)
     assert {(fire.state, fire.origin, fire.target) for fire in fires} == {
         ("done", "offline", "host-a")
@@ -125,7 +125,7 @@ def test_what_ran_while_the_agent_was_cut_off_does_not_run_again_and_is_reported
 def test_an_agent_that_starts_anew_while_it_is_cut_off_goes_on_where_it_was(
     place: Place, command: str
 ) -> None:
-    place.desk.add("each-second", command=command)
+    place.scheduler.add("each-second", command=command)
     agent = place.agent("host-a")
     place.wait_for_copy(agent)
     place.cut()
@@ -141,7 +141,7 @@ def test_an_agent_that_starts_anew_while_it_is_cut_off_goes_on_where_it_was(
 
 
 def test_a_copy_that_is_too_old_is_used_no_more_and_alarms(place: Place, command: str) -> None:
-    place.desk.add("each-second", command=command)
+    place.scheduler.add("each-second", command=command)
     agent = place.agent("host-a", copy_lifetime=1.5, offline_after=0.2)
     place.wait_for_copy(agent)
     place.cut()
@@ -163,7 +163,7 @@ def recent(agent: AgentProcess) -> list[dict[str, Any]]:
 def test_entries_that_fire_at_the_start_do_so_once_for_each_start(
     place: Place, tmp_path: Path
 ) -> None:
-    place.desk.add("at-start", when="@reboot", command=f"echo x >> {tmp_path}/starts")
+    place.scheduler.add("at-start", when="@reboot", command=f"echo x >> {tmp_path}/starts")
     agent = place.agent("host-a")
     place.wait_for_copy(agent)
     # While a scheduler answers, the fire is a row of its own, and comes as a job.
@@ -175,7 +175,7 @@ def test_entries_that_fire_at_the_start_do_so_once_for_each_start(
     wait_for_file(tmp_path / "starts")
     eventually(lambda: agent.status()["unreported"] == 1, "it has run")
     place.serve()
-    store = place.desk.store
+    store = place.scheduler.store
     eventually(lambda: len(store.fires(states=["done"])) == 1, "it is reported")
     eventually(lambda: agent.status()["unreported"] == 0, "and noted")
     assert (tmp_path / "starts").read_text() == "x\n"
@@ -187,7 +187,7 @@ def test_a_failed_fire_is_tried_again_while_the_agent_is_cut_off(
     place: Place, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    row = place.desk.add(
+    row = place.scheduler.add(
         "flaky",
         command=f"echo $GEARTRAIN_ATTEMPT >> {tmp_path}/tries; test -e {gate}",
         retries=100,
@@ -204,7 +204,7 @@ def test_a_failed_fire_is_tried_again_while_the_agent_is_cut_off(
     agent.wait_for("a job server answers again")
     # What has begun is seen to its end by the agent that began it.
     gate.touch()
-    store = place.desk.store
+    store = place.scheduler.store
     eventually(lambda: len(store.fires(schedule=row.id)) == 1, "it is reported")
     [fire] = store.fires(schedule=row.id)
     assert fire.state == "done"
@@ -213,8 +213,8 @@ def test_a_failed_fire_is_tried_again_while_the_agent_is_cut_off(
 
 
 def test_two_agents_each_fire_for_themselves(place: Place, tmp_path: Path) -> None:
-    place.desk.add("mine", target="agent:host-a", command=f"echo a >> {tmp_path}/fired-a")
-    place.desk.add("its", target="agent:host-b", command=f"echo b >> {tmp_path}/fired-b")
+    place.scheduler.add("mine", target="agent:host-a", command=f"echo a >> {tmp_path}/fired-a")
+    place.scheduler.add("its", target="agent:host-b", command=f"echo b >> {tmp_path}/fired-b")
     agents = [place.agent(name) for name in ("host-a", "host-b")]
     for agent in agents:
         place.wait_for_copy(agent)

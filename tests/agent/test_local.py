@@ -13,11 +13,12 @@ import pytest
 from geartrain.agent.copy import LocalCopy
 from geartrain.agent.journal import Journal
 from geartrain.agent.local import LocalFires
-from geartrain.agent.settings import AgentSettings, check_settings, load_agent_settings, read_key
+from geartrain.agent.settings import AgentSettings, check_settings, load_agent_settings
 from geartrain.errors import UsageError
 from geartrain.schedule.entry import Entry, to_definition
 from geartrain.schedule.envelope import DONE, FAILED, NEXT_RUN, Answer
 from geartrain.schedule.greeting import Reply, Standing, Table
+from geartrain.schedule.key_file import read_key
 from geartrain.schedule.planning import plan
 from geartrain.schedule.standing import to_schedule
 from geartrain.store.schedule_rows import PENDING, WAITING, Agent, Fire

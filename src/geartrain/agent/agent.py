@@ -27,10 +27,11 @@ from geartrain.agent.greeter import Greeter
 from geartrain.agent.journal import Journal
 from geartrain.agent.mailing import Mailer
 from geartrain.agent.running import Runner
-from geartrain.agent.settings import AgentSettings, check_settings, read_key
+from geartrain.agent.settings import AgentSettings, check_settings
 from geartrain.errors import UsageError
 from geartrain.schedule.envelope import ANY_AGENT, agent_function, control_function
 from geartrain.schedule.greeting import read_end_order
+from geartrain.schedule.key_file import read_key
 from geartrain.supervisor.notify import notify
 from geartrain.worker.job import Job
 from geartrain.worker.sync import Worker

@@ -4,9 +4,7 @@ An agent's tables of the configuration file, ``[agent]`` and ``[agent.apps]``.
 
 from __future__ import annotations
 
-import os
 import socket
-import stat
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +20,10 @@ from geartrain.configuration import (
 from geartrain.errors import UsageError
 from geartrain.schedule.greeting import check_agent_name
 
-__all__ = ["AgentSettings", "check_settings", "load_agent_settings", "read_key"]
+__all__ = ["AgentSettings", "check_settings", "load_agent_settings"]
 
 _TABLE: Final = "agent"
 _SECONDS: Final = ("grace", "kill_delay", "offline_after", "copy_lifetime", "keep_for")
-_LEAST_KEY: Final = 16
 
 
 @dataclass(slots=True)
@@ -86,34 +83,6 @@ def check_settings(settings: AgentSettings) -> None:
         )
     if not settings.state:
         raise UsageError("state takes a directory, in which the agent keeps what it ran")
-
-
-def read_key(path: str, setting: str) -> bytes:
-    """
-    Return the key that a file holds, without white space around it; empty without a file.
-
-    Args:
-        path: The file, or empty.
-        setting: Where the file is named, for messages.
-
-    Raises:
-        UsageError: It can't be read, is too short to be secret, or can be read by every user.
-
-    """
-    if not path:
-        return b""
-    try:
-        key = Path(path).read_bytes().strip()
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        raise UsageError(f"can't read {setting} {path}: {error.strerror}") from None
-    if len(key) < _LEAST_KEY:
-        raise UsageError(
-            f"{setting} {path} holds {len(key)} bytes; make a key with: openssl rand -hex 32"
-        )
-    if mode & stat.S_IROTH:
-        raise UsageError(f"{setting} {path} can be read by every user: chmod 600 {path}")
-    return key
 
 
 def _read(path: Path, name: str, kind: str, value: Any) -> Any:

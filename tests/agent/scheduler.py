@@ -6,20 +6,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from geartrain.schedule.agents import Greetings
+from geartrain.agent.desk import Desk
 from geartrain.schedule.entry import Entry, from_definition
 from geartrain.schedule.envelope import envelope_for
-from geartrain.schedule.greeting import GREETING
 from geartrain.schedule.standing import to_schedule
 from geartrain.store.schedule_rows import Fire, Schedule
 from geartrain.store.schedule_sql import open_schedules
-from geartrain.worker.job import Job
-from geartrain.worker.sync import Worker
 
 KEY = "a key that both sides have"
 
 
-class Desk:
+class Scheduler:
     """
     Answers greetings at a job server, which may come and go.
 
@@ -35,14 +32,8 @@ class Desk:
         self.key_file.chmod(0o600)
         self.store = open_schedules(f"sqlite:///{directory / 'schedules.db'}")
         self.store.open()
-        greetings = Greetings(self.store, KEY.encode())
-        self.worker = Worker(f"127.0.0.1:{port}", execution="inline")
-
-        @self.worker.function(GREETING)
-        def greet(job: Job) -> bytes:
-            return greetings.answer(job.workload)
-
-        self.worker.start()
+        self.desk = Desk(f"127.0.0.1:{port}", self.store, KEY.encode())
+        self.desk.start()
 
     def add(self, name: str, **values: Any) -> Schedule:
         """Store an entry for all agents that fires each second."""
@@ -55,6 +46,5 @@ class Desk:
         return envelope_for(from_definition(row.definition), fire).to_bytes()
 
     def close(self) -> None:
-        self.worker.stop(0)
-        self.worker.join()
+        self.desk.stop()
         self.store.close()
