@@ -296,11 +296,13 @@ class Takeover:
     How long the death of a server was felt, in seconds.
 
     Attributes:
+        jobs: How many it had acknowledged that nobody had run.
         first: Until another server assigned a job that it had acknowledged.
         whole: Until all that it had acknowledged had run.
 
     """
 
+    jobs: int
     first: float
     whole: float
 
@@ -316,7 +318,7 @@ def kill_one(running: Load, number: int = 0) -> Takeover:
     assert left, "the server had nothing to lose"
     running.run_until(lambda: not left - ledger.runs.keys(), "its jobs run elsewhere")
     first = ledger.first_elsewhere(left, member.port, killed)
-    return Takeover(first - killed, ledger.last_run(left) - killed)
+    return Takeover(len(left), first - killed, ledger.last_run(left) - killed)
 
 
 def pause_one(running: Load, number: int, seconds: float) -> list[bytes]:

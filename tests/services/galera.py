@@ -91,8 +91,12 @@ class Node(Mariadb):
         """Return whether the node is part of the cluster and has all data."""
         try:
             with self.connect() as connection, connection.cursor() as cursor:
-                cursor.execute("SHOW STATUS LIKE 'wsrep_local_state_comment'")
-                return cursor.fetchall() == (("wsrep_local_state_comment", "Synced"),)
+                cursor.execute(
+                    "SHOW STATUS WHERE Variable_name IN "
+                    "('wsrep_local_state_comment', 'wsrep_ready')"
+                )
+                found = dict(cursor.fetchall())
+                return found == {"wsrep_local_state_comment": "Synced", "wsrep_ready": "ON"}
         except pymysql.Error:
             return False
 
@@ -130,7 +134,8 @@ class Galera:
         first.first_of_all = False
         for node in others:
             node.start(wait=False)
-        for node in others:
+        # The first, too: it takes no statements while another joins.
+        for node in self.nodes:
             node.wait_until(node.answers)
 
     def url(self, database: str, address: str = "127.0.0.1") -> str:
