@@ -79,7 +79,7 @@ def test_cron_mails_to_the_user_unless_it_is_told_otherwise() -> None:
         ("LANG=C find /tmp -mtime +7 -delete", "find-tmp-mtime-7-delete"),
         ("cd /tmp", "cd-tmp"),
         (":", "3f7cf1"),
-        ("x " + "y" * 60, "x-yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy-de6e02"),
+        ("x " + "y" * 60, "x-yyyyyyyyyyyyyyyyyyyyyyy-de6e02"),
     ],
 )  # fmt: skip
 def test_a_command_is_told_by_its_name(command: str, slug: str) -> None:

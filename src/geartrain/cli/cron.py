@@ -1,124 +1,53 @@
 """
-``geartrain cron``: when cron expressions fire, and what they mean.
+``geartrain cron``: entries of the schedule, and the expressions they fire by.
 
-Asks no server: an expression, a zone and an instant are all it takes.
+Each command is in a file of its kind; here they only get their names.
 """
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
-from itertools import islice
-from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo
-
 import typer
 
-from geartrain.errors import UsageError
-from geartrain.schedule.cron import Cron
-from geartrain.schedule.instant import read_instant, written
+from geartrain.cli.cron_editing import add_entry, edit_entry
+from geartrain.cli.cron_entries import (
+    list_entries,
+    pause_entries,
+    remove_entries,
+    resume_entries,
+    show_entry,
+)
+from geartrain.cli.cron_expressions import CONTEXT, explain, show_next
+from geartrain.cli.cron_files import apply_file, diff_file, export
+from geartrain.cli.cron_fires import backfill, list_fires, run_entry
 
 __all__ = ["app"]
 
-app = typer.Typer(help="See when cron expressions fire.", no_args_is_help=True)
+app = typer.Typer(help="Entries of the schedule, and when they fire.", no_args_is_help=True)
 
-# An expression such as "-1 * * * *" is a wrong expression, not an unknown option.
-_CONTEXT: Final = {"ignore_unknown_options": True}
-
-Expression = Annotated[str, typer.Argument(metavar="EXPR", help='Such as "30 2 * * 1-5".')]
-Zone = Annotated[
-    str | None, typer.Option("--tz", help="IANA name of the time zone.", show_default="UTC")
-]
-After = Annotated[
-    str | None,
-    typer.Option(help="Instant to start behind, such as 2026-01-31T23:58:30Z.", show_default="now"),
-]
-Count = Annotated[int, typer.Option(min=1, help="How many fires.")]
-Name = Annotated[str, typer.Option(help="The schedule's name, which H and ~ are chosen by.")]
-DayMode = Annotated[
-    str, typer.Option(help="How the two day fields go together: cron, and, or.", metavar="MODE")
-]
-Dst = Annotated[
-    str, typer.Option(help="What changes of clocks do: vixie, skip, strict.", metavar="RULE")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_LOOK = "Look"
+_CHANGE = "Change"
+_FIRE = "Fire"
+_FILES = "Files"
+_EXPRESSIONS = "Expressions"
 
 
 @app.callback()
 def cron() -> None:
-    """See when cron expressions fire."""
+    """Entries of the schedule, and when they fire."""
 
 
-@app.command("next", context_settings=_CONTEXT)
-def show_next(
-    expression: Expression,
-    tz: Zone = None,
-    after: After = None,
-    count: Count = 5,
-    name: Name = "",
-    day_mode: DayMode = "cron",
-    dst: Dst = "vixie",
-    as_json: Json = False,
-) -> None:
-    """Print the next instants at which an expression fires."""
-    cron = Cron.parse(expression, tz=tz, key=name, day_mode=day_mode, dst=dst)
-    fires = list(islice(cron.fires(_instant(after)), count))
-    if as_json:
-        print(json.dumps([written(fire) for fire in fires]))
-        return
-    for fire in fires:
-        print(_line(fire, cron.tz))
-    if not fires:
-        print(f"{cron.text} has no fires after that")
-
-
-@app.command(context_settings=_CONTEXT)
-def explain(
-    expression: Expression,
-    tz: Zone = None,
-    after: After = None,
-    count: Count = 5,
-    name: Name = "",
-    day_mode: DayMode = "cron",
-    dst: Dst = "vixie",
-    as_json: Json = False,
-) -> None:
-    """Say in words when an expression fires, and what changes of clocks do to it."""
-    cron = Cron.parse(expression, tz=tz, key=name, day_mode=day_mode, dst=dst)
-    found = cron.explain(_instant(after), count)
-    if as_json:
-        print(json.dumps(_object(cron, found.words, found.remarks, found.fires)))
-        return
-    print(f"{found.words}.")
-    for remark in found.remarks:
-        print(remark)
-    for fire in found.fires:
-        print(f"  {_line(fire, cron.tz)}")
-
-
-def _object(
-    cron: Cron, words: str, remarks: tuple[str, ...], fires: tuple[datetime, ...]
-) -> dict[str, Any]:
-    return {
-        "expression": cron.text,
-        "kind": cron.kind,
-        "tz": cron.tz,
-        "words": words,
-        "remarks": list(remarks),
-        "next": [written(fire) for fire in fires],
-    }
-
-
-def _line(fire: datetime, tz: str) -> str:
-    """Return an instant as people read it: in UTC and on the zone's clocks."""
-    local = fire.astimezone(ZoneInfo(tz))
-    return f"{written(fire)}  {local:%a} {local.isoformat(' ', 'seconds')}"
-
-
-def _instant(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        return read_instant(text)
-    except ValueError as error:
-        raise UsageError(f"--after: {error}") from None
+app.command("ls", rich_help_panel=_LOOK)(list_entries)
+app.command("show", rich_help_panel=_LOOK)(show_entry)
+app.command("fires", rich_help_panel=_LOOK)(list_fires)
+app.command("add", rich_help_panel=_CHANGE)(add_entry)
+app.command("edit", rich_help_panel=_CHANGE)(edit_entry)
+app.command("pause", rich_help_panel=_CHANGE)(pause_entries)
+app.command("resume", rich_help_panel=_CHANGE)(resume_entries)
+app.command("rm", rich_help_panel=_CHANGE)(remove_entries)
+app.command("run", rich_help_panel=_FIRE)(run_entry)
+app.command("backfill", rich_help_panel=_FIRE)(backfill)
+app.command("apply", rich_help_panel=_FILES)(apply_file)
+app.command("diff", rich_help_panel=_FILES)(diff_file)
+app.command("export", rich_help_panel=_FILES)(export)
+app.command("next", rich_help_panel=_EXPRESSIONS, context_settings=CONTEXT)(show_next)
+app.command("explain", rich_help_panel=_EXPRESSIONS, context_settings=CONTEXT)(explain)

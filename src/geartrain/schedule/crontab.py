@@ -30,6 +30,8 @@ MACROS: Final = (
     "@midnight",
     "@hourly",
 )
+_OUR_MACROS: Final = ("@every", "@at", "@manually")
+_WE_HAVE: Final = "geartrain has: add it with geartrain cron add"
 
 # Cron sets these itself, whatever a crontab says.
 _CRONS_OWN: Final = ("LOGNAME", "USER")
@@ -281,6 +283,8 @@ class _Reading:
                 raise ValueError("it has no command")
             raise ValueError("it is neither an assignment nor 5 fields and a command")
         when = " ".join(match[1].split())
+        if when in _OUR_MACROS:
+            raise ValueError(f"cron has no {when}; {_WE_HAVE}")
         if when.startswith("@") and when not in MACROS:
             raise ValueError(f"cron has no {when}; known are {', '.join(MACROS)}")
         try:
@@ -288,7 +292,7 @@ class _Reading:
         except CronError as error:
             raise ValueError(error.reason) from None
         if why_not := not_in_a_crontab(when):
-            raise ValueError(f"{why_not}; geartrain has: add it with geartrain cron add")
+            raise ValueError(f"{why_not}; {_WE_HAVE}")
         for warning in cron.warnings:
             self.remark(warning)
         return when, match[2]

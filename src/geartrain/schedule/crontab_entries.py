@@ -20,7 +20,7 @@ from geartrain.schedule.entry import Entry
 __all__ = ["Placing", "entries_of", "entry_of", "slug_of", "with_names"]
 
 # What is kept of a command in a name; what is longer is cut, and told apart by a hash.
-_LONGEST_SLUG: Final = 40
+_LONGEST_SLUG: Final = 32
 _LONGEST_NAME: Final = 100
 _HASH: Final = 6
 # What stands before the program that matters.

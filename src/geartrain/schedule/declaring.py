@@ -21,7 +21,7 @@ from geartrain.schedule.standing import to_schedule
 from geartrain.store.schedule_rows import Schedule
 from geartrain.store.schedule_store import ScheduleStore
 
-__all__ = ["Difference", "apply", "changed_keys", "compare", "declared"]
+__all__ = ["Difference", "apply", "changed_keys", "check", "compare", "declared"]
 
 
 @dataclass(slots=True)
@@ -128,9 +128,7 @@ def apply(store: ScheduleStore, difference: Difference, who: str) -> None:
         UsageError: An entry waits for one that is not there, or in the end for itself.
 
     """
-    coming = {entry.name: entry for entry in difference.added}
-    coming |= {entry.name: entry for _, entry in difference.changed}
-    _check(store, difference, coming)
+    check(store, difference)
     now = store.now()
     if difference.added:
         store.add_all([to_schedule(entry, now) for entry in difference.added], who)
@@ -140,7 +138,17 @@ def apply(store: ScheduleStore, difference: Difference, who: str) -> None:
         store.remove(row.name, who)
 
 
-def _check(store: ScheduleStore, difference: Difference, coming: dict[str, Entry]) -> None:
+def check(store: ScheduleStore, difference: Difference) -> None:
+    """
+    Look whether a difference can be applied.
+
+    Raises:
+        EntryRefused: An entry waits for one that would go.
+        UsageError: An entry waits for one that is not there, or in the end for itself.
+
+    """
+    coming = {entry.name: entry for entry in difference.added}
+    coming |= {entry.name: entry for _, entry in difference.changed}
     for entry in coming.values():
         check_parents(store, entry, coming)
     gone = {row.name for row in difference.removed}

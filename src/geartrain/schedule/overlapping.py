@@ -80,7 +80,7 @@ def promoted(entry: Entry, open_fires: Sequence[Fire], now: float) -> list[Fire]
     for line in lines.values():
         if any(fire.state != WAITING for fire in line):
             continue
-        first = min(line, key=lambda fire: (fire.nominal, fire.id))
+        first = min(line, key=lambda fire: (fire.due, fire.nominal, fire.id))
         found.append(replace(first, state=PENDING, due=opening(entry, max(now, first.due))))
     return found
 
