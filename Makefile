@@ -105,6 +105,7 @@ faults: .venv/.developer ## Kill, stop, fill up, slow down and cut off servers a
 	@for database in postgresql galera; do \
 		$(BIN)/python -m tests.faults.takeover --store $$database --rounds 50; \
 		$(BIN)/python -m tests.faults.asleep --store $$database --seconds 30; done
+	@$(BIN)/python -m tests.agent.partition --rounds 10
 
 .PHONY: stores
 stores: .venv/.developer ## Test every store, also on a Galera cluster of three nodes.

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,21 @@ class AgentProcess:
         name: Its name.
         directory: Where its configuration, state and log are; it starts there.
         args: Further arguments.
+        before: What its command begins with, such as ``ip netns exec``.
         settings: Of ``[agent]``.
 
     """
 
-    def __init__(self, name: str, directory: Path, *args: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        *args: str,
+        before: Sequence[str] = (),
+        **settings: Any,
+    ) -> None:
         self.name = name
+        self.before = before
         self.state = directory / f"state-{name}"
         self.config = directory / f"{name}.toml"
         settings = {"name": name, "state": str(self.state), "kill_delay": 2, **settings}
@@ -52,9 +62,10 @@ class AgentProcess:
         """Start it, or start it again."""
         self.seen = self.log.stat().st_size if self.log.exists() else 0
         environment = {**os.environ, "AGENTS_OWN": "not for commands"}
+        command = [str(BIN / "geartrain"), "agent", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(BIN / "geartrain"), "agent", "--config", str(self.config), *self.args],
+                [*self.before, *command, *self.args],
                 cwd=self.directory,
                 stdout=log,
                 stderr=log,

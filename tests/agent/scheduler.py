@@ -22,17 +22,17 @@ class Scheduler:
 
     Args:
         directory: Where its store is, and the file with its key.
-        port: The job server's.
+        host, port: The job server's.
 
     """
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, host: str = "127.0.0.1") -> None:
         self.key_file = directory / "key"
         self.key_file.write_text(KEY)
         self.key_file.chmod(0o600)
         self.store = open_schedules(f"sqlite:///{directory / 'schedules.db'}")
         self.store.open()
-        self.desk = Desk(f"127.0.0.1:{port}", self.store, KEY.encode())
+        self.desk = Desk(f"{host}:{port}", self.store, KEY.encode())
         self.desk.start()
 
     def add(self, name: str, **values: Any) -> Schedule:

@@ -202,6 +202,17 @@ def test_entries_of_reboot_fire_once_for_each_start_of_an_agent(store: ScheduleS
     assert len(store.fires()) == 4
 
 
+def test_two_agents_of_one_name_are_noticed(
+    store: ScheduleStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    greetings = Greetings(store)
+    for started in (NOW, NOW + 5, NOW + 9):
+        greetings.answer_one(Greeting(agent="host-a", started=float(started)))
+    assert caplog.text == ""
+    greetings.answer_one(Greeting(agent="host-a", started=float(NOW + 5)))
+    assert "two agents are called host-a" in caplog.text
+
+
 def test_an_envelope_says_what_its_fire_and_entry_say() -> None:
     entry = Entry(
         name="e",

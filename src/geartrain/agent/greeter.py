@@ -165,6 +165,8 @@ class Greeter:
             self._say_once(
                 f"this machine's clock and the scheduler's differ by {reply.now - now:+.1f} s"
             )
+        if reply.lease:
+            self.interval = min(self.interval, reply.lease / 3)
         self.copy.take(reply, now)
         self.journal.reported(reply.accepted)
         return len(greeting.reports) == _REPORTS

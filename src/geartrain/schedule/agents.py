@@ -95,9 +95,15 @@ class Greetings:
             ),
             self.lease,
         )
-        if greeting.started and self.starts.get(greeting.agent) != greeting.started:
+        known = self.starts.get(greeting.agent, 0.0)
+        if greeting.started > known:
             store.insert(reboots(store, greeting), f"agent {greeting.agent}")
             self.starts[greeting.agent] = greeting.started
+        elif greeting.started < known:
+            logger.warning(
+                "two agents are called %s, so each gets fires of the other: name one anew",
+                greeting.agent,
+            )
         revision, local = self._local() if self.key else (0, [])
         now = store.now()
         table = None
