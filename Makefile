@@ -23,7 +23,7 @@ SEEDS ?= 10000
 help: ## Show this.
 	@awk 'BEGIN {FS = ":.*##"} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*##/ {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*##/ {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: .venv/.installed ## Make .venv with the commands geartrain, gearmand, gearman and gearadmin.
@@ -116,6 +116,11 @@ stores: .venv/.developer ## Test every store, also on a Galera cluster of three 
 sim: .venv/.developer ## Simulate SEEDS stories of servers, clients, workers and their troubles.
 	@$(BIN)/python -m sim --seeds $(SEEDS)
 	@$(BIN)/python -m sim --seeds $(SEEDS) --shared
+
+.PHONY: schedule-days
+schedule-days: .venv/.developer ## Ten days of three schedulers killed, stopped and misled, on SQLite and PostgreSQL.
+	@bash tests/services/install.sh
+	@SCHEDULE_HOURS=240 SCHEDULE_SEEDS=1,2 $(BIN)/python -m pytest -q tests/schedule/test_days.py
 
 .PHONY: fuzz
 fuzz: .venv/.developer ## Send broken packets and lines for SECONDS_OF_FUZZ seconds.

@@ -167,6 +167,10 @@ class Dispatcher:
         """Ask what has become of orders that nobody listens to, without waiting for it."""
         self._each(self._ask, orders)
 
+    def look(self, orders: Sequence[Order]) -> None:
+        """Ask which of the orders that are listened to have been begun, without waiting for it."""
+        self._each(self._look, orders)
+
     def cancel(self, orders: Sequence[Order]) -> None:
         """Take orders out of their servers' waiting lines; what runs goes on. Tells nothing."""
         self._each(self._cancel, orders)
@@ -317,6 +321,18 @@ class Dispatcher:
                 )
         except GeartrainError as error:
             self._say(News(order, SEVERED, reason=str(error)))
+
+    async def _look(self, order: Order) -> None:
+        client = self._client(order.server or next(iter(self.servers), ""))
+        try:
+            status = await client.status(unique=order.key, timeout=_PATIENCE)
+        except GeartrainError:
+            # Whoever listens hears of it as well.
+            return
+        if status.known:
+            self._say(News(order, STARTED if status.running else WAITS))
+        else:
+            self._say(News(order, UNKNOWN, reason="its server does not know it any more"))
 
     async def _is_ours(self, server: str, client: AsyncClient) -> bool:
         """Return whether a server remembers how fires ended."""

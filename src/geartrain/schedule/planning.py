@@ -152,10 +152,13 @@ def recomputed(schedule: Schedule, now: float) -> Schedule | None:
         # Its executor chose this moment, or it is here within a second.
         return None
     entry = from_definition(schedule.definition)
-    moment = following(entry, max(schedule.last_nominal, schedule.since))
+    # What was before then was worked out by the old ones.
+    since = max(schedule.last_nominal, schedule.since)
+    moment = following(entry, since)
     if moment == schedule.next_fire:
         return None
-    return replace(schedule, next_fire=moment, generation=schedule.generation + 1)
+    generation = schedule.generation + 1
+    return replace(schedule, next_fire=moment, since=since, generation=generation)
 
 
 class _Planning:

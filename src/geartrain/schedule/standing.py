@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Final
 
 from geartrain.schedule.entry import Entry, from_definition, kind_of, to_definition
-from geartrain.schedule.sequence import following
-from geartrain.store.schedule_rows import Schedule
+from geartrain.schedule.retrying import said_next
+from geartrain.schedule.sequence import count, following
+from geartrain.store.schedule_rows import SKIPPED, Fire, Schedule
 
-__all__ = ["FIRED_BY", "paused", "resumed", "to_schedule"]
+__all__ = ["FIRED_BY", "moved", "paused", "resumed", "to_schedule"]
 
 # What an entry fires, and when. A change of one of these is a change of the entry's generation.
 FIRED_BY: Final = (
@@ -94,6 +95,32 @@ def resumed(row: Schedule, now: float) -> Schedule:
     row = replace(row, paused_at=0.0, paused_by="", paused_why="", paused_until=0.0)
     row.generation += 1
     return _started(row, from_definition(row.definition), now)
+
+
+def moved(row: Schedule, moment: int, now: float) -> tuple[Schedule, Fire | None]:
+    """
+    Return the row of an entry whose executor asked for its next moment, and what that leaves out.
+
+    The moments before it are in one row that was skipped, if there are any.
+    """
+    entry = from_definition(row.definition)
+    before = max(row.last_nominal, row.since)
+    left_out = count(entry, before, moment - 1)
+    changed = replace(row, generation=row.generation + 1, since=moment - 1, next_fire=moment)
+    if not left_out:
+        return changed, None
+    skipped = Fire(
+        schedule=row.id,
+        generation=row.generation,
+        nominal=following(entry, before),
+        previous=row.last_nominal,
+        state=SKIPPED,
+        reason=said_next(moment),
+        count=left_out,
+        created=now,
+        ended=now,
+    )
+    return changed, skipped
 
 
 def _fires_alike(entry: Entry, row: Schedule) -> bool:

@@ -1,0 +1,360 @@
+"""
+The fires that one scheduler is at work on: what to submit, to ask and to cancel, and what it hears.
+
+It holds the rows that the store has given to this scheduler, takes in news of their jobs, and gives
+out what is to be written. No clock, no socket, no database: the scheduler says what the time is and
+carries out what is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from geartrain.client.submission import Priority
+from geartrain.schedule.dispatching import (
+    ACKNOWLEDGED,
+    ENDED,
+    REFUSED,
+    SEVERED,
+    STARTED,
+    UNKNOWN,
+    WAITS,
+    News,
+    Order,
+)
+from geartrain.schedule.entry import Entry, for_agents, from_definition
+from geartrain.schedule.envelope import agent_function, envelope_for, fire_key
+from geartrain.schedule.retrying import concluded
+from geartrain.schedule.targeting import function_of, shard_of
+from geartrain.schedule.timeouts import overdue
+from geartrain.store.schedule_rows import (
+    CANCELLED,
+    FINAL,
+    LOST,
+    PENDING,
+    RUNNING,
+    SUBMITTED,
+    TIMEOUT,
+    Agent,
+    Fire,
+    Schedule,
+)
+
+__all__ = ["Ended", "Underway", "Watch", "order_of"]
+
+# Seconds between two looks at a job that nobody listens to, and between two attempts to submit:
+# the first pause, doubled up to the longest.
+_FIRST: Final = 1.0
+_LONGEST: Final = 10.0
+# Seconds for which news of an end may be on its way from a server that has forgotten the job.
+_ON_ITS_WAY: Final = 5.0
+# Jobs that are asked for in one look.
+_MOST: Final = 500
+_REASON: Final = 200
+_AGENT: Final = agent_function("")
+_REMOVED: Final = Entry(name="removed", function="removed")
+
+
+@dataclass(slots=True)
+class Held:
+    """A fire at hand, and how far its job has got."""
+
+    fire: Fire
+    order: Order | None = None
+    # Whether somebody listens to its job.
+    heard: bool = False
+    # When to submit or to ask again, and how long the pause before that was.
+    again: float = 0.0
+    pause: float = _FIRST
+    # Since when no server knows a job that is listened to.
+    unknown: float = 0.0
+
+
+@dataclass(slots=True)
+class Watch:
+    """What is to be told to job servers."""
+
+    asks: list[Order] = field(default_factory=list)
+    # Of those that are listened to.
+    looks: list[Order] = field(default_factory=list)
+    cancels: list[Order] = field(default_factory=list)
+    # Agents that run what has taken too long, and its key.
+    kills: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Ended:
+    """A fire whose executor said when its entry is to fire next."""
+
+    fire: Fire
+    next_run: int
+
+
+class Underway:
+    """Fires at hand, by id."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, Held] = {}
+        # Their entries, by id; whoever holds fires sees to it that they are here.
+        self.rows: dict[int, Schedule] = {}
+        self.changed: dict[int, Fire] = {}
+        self.next_runs: list[Ended] = []
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def clear(self) -> None:
+        """Let everything go, since it is somebody else's."""
+        self.held.clear()
+        self.changed.clear()
+
+    def hold(self, fires: Iterable[Fire], now: float) -> None:
+        """Take fires in that the store has given to this scheduler."""
+        for fire in fires:
+            # Of what was submitted by somebody else, somebody has to find out what became.
+            self.held[fire.id] = Held(fire, again=now)
+
+    def drop(self, identities: Iterable[int]) -> None:
+        """Let fires go that were ended by somebody else, or are somebody else's."""
+        for identity in identities:
+            self.held.pop(identity, None)
+
+    def take_changes(self) -> list[Fire]:
+        """Return rows that are to be written; what was ended or put off is held no longer."""
+        changes = list(self.changed.values())
+        self.changed.clear()
+        return changes
+
+    def order_to_cancel(self, fire: Fire) -> Order:
+        """Return the order of a fire that is to be cancelled, as far as it is known."""
+        held = self.held.get(fire.id)
+        return self._asking(held if held is not None else Held(fire))
+
+    # To be submitted.
+
+    def submissions(self, now: float, agents: Sequence[Agent]) -> list[Order]:
+        """Return orders for what is pending; each is on its way from then on."""
+        orders = []
+        for held in self.held.values():
+            fire = held.fire
+            if fire.state != PENDING or held.order is not None or held.again > now:
+                continue
+            order = self._order(held, agents)
+            if order is None:
+                held.again = now + _FIRST
+            else:
+                held.order = order
+                orders.append(order)
+        for identity, fire in self.changed.items():
+            if fire.state in FINAL:
+                self.held.pop(identity, None)
+        return orders
+
+    def _order(self, held: Held, agents: Sequence[Agent]) -> Order | None:
+        fire = held.fire
+        row = self.rows.get(fire.schedule)
+        if row is None:
+            self._change(held, replace(fire, state=CANCELLED, reason="its entry was removed"))
+            return None
+        return order_of(from_definition(row.definition), fire, agents)
+
+    # What is heard.
+
+    def hear(self, news: News, now: float) -> None:
+        """Take in what has become of an order."""
+        held = self.held.get(news.order.fire)
+        if held is None or held.fire.state in FINAL:
+            return
+        if news.order.attempt != (held.order.attempt if held.order else held.fire.attempt):
+            return
+        if news.kind == ACKNOWLEDGED:
+            self._acknowledged(held, news, now)
+        elif news.kind == STARTED:
+            self._began(held, news, now)
+        elif news.kind == WAITS:
+            self._waits(held, news, now)
+        elif news.kind == ENDED:
+            self._ended(held, news, now)
+        elif news.kind == REFUSED:
+            self._refused(held, news, now)
+        elif news.kind == SEVERED:
+            held.heard = False
+            self._later(held, now)
+        elif news.kind == UNKNOWN:
+            self._unknown(held, news, now)
+
+    def _acknowledged(self, held: Held, news: News, now: float) -> None:
+        held.heard = True
+        held.again, held.pause = now + _FIRST, _FIRST
+        self._change(
+            held,
+            replace(
+                self._submitted(held, now),
+                handle=news.handle or held.fire.handle,
+                server=news.server or held.fire.server,
+            ),
+        )
+
+    def _submitted(self, held: Held, now: float) -> Fire:
+        fire = held.fire
+        attempt = held.order.attempt if held.order else fire.attempt
+        return replace(
+            fire,
+            state=SUBMITTED,
+            attempt=attempt,
+            reason="",
+            submitted=fire.submitted or now,
+            # Of a later attempt: what its time in the line is counted from.
+            due=now if attempt > 1 and fire.state == PENDING else fire.due,
+            started=0.0,
+        )
+
+    def _began(self, held: Held, news: News, now: float) -> None:
+        held.unknown = 0.0
+        held.heard = news.listening
+        self._later(held, now)
+        if held.fire.state != RUNNING:
+            fire = held.fire if held.fire.state == SUBMITTED else self._submitted(held, now)
+            self._change(held, replace(fire, state=RUNNING, started=now))
+
+    def _waits(self, held: Held, news: News, now: float) -> None:
+        held.unknown = 0.0
+        held.heard = news.listening
+        self._later(held, now)
+        if held.fire.state != SUBMITTED:
+            self._change(held, self._submitted(held, now))
+
+    def _ended(self, held: Held, news: News, now: float) -> None:
+        fire = held.fire if held.fire.state != PENDING else self._submitted(held, now)
+        if not fire.started:
+            fire = replace(fire, started=max(fire.submitted, min(fire.due, now)))
+        reason = "" if news.ok else _reason(news.data)
+        end = concluded(self._entry(fire), fire, now, ok=news.ok, result=news.data, reason=reason)
+        if end.fire.state == PENDING:
+            # It is nobody's until then: not so soon that it would be ours while that is written.
+            end.fire.due = max(end.fire.due, now + _FIRST)
+        self._change(held, end.fire)
+        del self.held[fire.id]
+        if end.next_run:
+            self.next_runs.append(Ended(end.fire, end.next_run))
+
+    def _refused(self, held: Held, news: News, now: float) -> None:
+        held.heard = False
+        if not news.uncertain:
+            held.order = None
+        self._later(held, now)
+
+    def _unknown(self, held: Held, news: News, now: float) -> None:
+        """No server knows it: it has ended, or was lost; unless its end is on its way."""
+        if held.heard:
+            held.unknown = held.unknown or now
+            held.heard = now - held.unknown < _ON_ITS_WAY
+            held.again = now + _FIRST if held.heard else now
+            return
+        fire = held.fire
+        if fire.state == PENDING or self._repeats(fire):
+            # It never arrived; or its agent has it in its journal and runs nothing twice.
+            again = replace(fire, state=PENDING, attempt=max(fire.attempt - 1, 0))
+            held.fire = fire if fire.state == PENDING else again
+            held.order, held.heard, held.unknown = None, False, 0.0
+            self._later(held, now)
+            return
+        reason = news.reason or "no server knows its job"
+        self._change(held, replace(fire, state=LOST, reason=reason, ended=now))
+        del self.held[fire.id]
+
+    def _repeats(self, fire: Fire) -> bool:
+        entry = self._entry(fire)
+        return for_agents(entry) and bool(fire.target) and shard_of(entry, fire.target) is None
+
+    # Looking after them.
+
+    def watch(self, now: float) -> Watch:
+        """Return what is to be asked for, cancelled and ended now."""
+        found = Watch()
+        for held in list(self.held.values()):
+            fire = held.fire
+            if reason := overdue(self._entry(fire), fire, now):
+                self._time_out(held, reason, now, found)
+            elif fire.state == PENDING and held.order is None:
+                continue
+            elif held.again <= now and len(found.asks) + len(found.looks) < _MOST:
+                if not held.heard:
+                    found.asks.append(self._asking(held))
+                elif fire.state == SUBMITTED or held.unknown:
+                    found.looks.append(self._asking(held))
+                self._later(held, now)
+        return found
+
+    def _time_out(self, held: Held, reason: str, now: float, found: Watch) -> None:
+        fire = held.fire
+        order = self._asking(held)
+        agent = self._agent(held)
+        if fire.state == RUNNING and agent:
+            found.kills.append((agent, order.key))
+        elif fire.state != PENDING:
+            found.cancels.append(order)
+        self._change(held, replace(fire, state=TIMEOUT, reason=reason, ended=now))
+        self.held.pop(fire.id, None)
+
+    def _agent(self, held: Held) -> str:
+        """Return the agent that has a fire; empty where none has, or nobody knows which."""
+        if self._repeats(held.fire):
+            return held.fire.target
+        function = held.order.function if held.order else ""
+        return function.removeprefix(_AGENT) if function.startswith(_AGENT) else ""
+
+    def _asking(self, held: Held) -> Order:
+        fire = held.fire
+        order = held.order or Order(fire.id, fire.attempt, "", _key(fire))
+        return replace(order, workload=b"", server=fire.server, handle=fire.handle)
+
+    def _later(self, held: Held, now: float) -> None:
+        entry = self._entry(held.fire)
+        # What has a limit is looked at each second, so that it is known to have begun.
+        timed = bool(entry.queue_timeout or entry.run_timeout)
+        held.again = now + (_FIRST if timed else held.pause)
+        held.pause = min(held.pause * 2, _LONGEST)
+
+    def _entry(self, fire: Fire) -> Entry:
+        row = self.rows.get(fire.schedule)
+        return _REMOVED if row is None else from_definition(row.definition)
+
+    def _change(self, held: Held, fire: Fire) -> None:
+        held.fire = fire
+        self.changed[fire.id] = fire
+
+
+def order_of(entry: Entry, fire: Fire, agents: Sequence[Agent]) -> Order | None:
+    """Return the order of a fire's next attempt; None while there is no agent for it."""
+    attempt = fire.attempt + 1
+    fire = replace(fire, attempt=attempt)
+    function = function_of(entry, fire, agents)
+    if not function:
+        return None
+    enveloped = entry.envelope or for_agents(entry)
+    return Order(
+        fire=fire.id,
+        attempt=attempt,
+        function=function,
+        key=_key(fire),
+        workload=envelope_for(entry, fire).to_bytes() if enveloped else entry.payload,
+        priority=_PRIORITIES[entry.priority],
+        limit=max(entry.result_size, 65_536) if enveloped else entry.result_size,
+    )
+
+
+_PRIORITIES: Final[Mapping[str, Priority]] = {"low": "low", "normal": "normal", "high": "high"}
+
+
+def _key(fire: Fire) -> str:
+    return fire_key(fire.schedule, fire.generation, fire.nominal, fire.target)
+
+
+def _reason(data: bytes) -> str:
+    """Return what a worker said of its failure, as a reason on one line."""
+    text = data[:_REASON].decode("utf-8", "replace").strip()
+    lines = text.splitlines()
+    return lines[-1] if lines else "its worker said that it failed"
