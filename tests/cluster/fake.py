@@ -18,6 +18,7 @@ from geartrain.errors import LeaseLost, StoreUnavailable
 from geartrain.server.server import GENERATION_SHIFT
 from geartrain.store.batch import Batch, Coalesced, DeadLetter, Joined, Result
 from geartrain.store.queue_store import Damaged
+from geartrain.store.rows import row_of
 from geartrain.store.shared_store import Adoption, Member
 
 # Nobody has taken a server's jobs over; or it left in good order, and left nothing.
@@ -82,9 +83,11 @@ class FakeDatabase:
 
     def with_key(self, wanted: Job) -> Job | None:
         """Return another stored job with the same function and unique key."""
-        if not wanted.unique or (wanted.unique == b"-" and not wanted.workload):
+        if not wanted.unique or (wanted.unique == b"-" and not wanted.workload) or wanted.apart:
             return None
         for job in self.jobs.values():
+            if job.apart:
+                continue
             same = job.function == wanted.function and job.unique == wanted.unique
             if same and (job.unique != b"-" or job.workload == wanted.workload):
                 return job
@@ -353,15 +356,6 @@ class FakeSharedStore:
 
 def copy_of(job: Job) -> Job:
     """Return a job as a row has it."""
-    return Job(
-        job.number,
-        job.handle,
-        job.function,
-        job.unique,
-        job.workload,
-        job.priority,
-        job.epoch,
-        job.reducer,
-        job.submitted,
-        job.attempts,
-    )
+    copy = Job(*row_of(job))  # type: ignore[arg-type]
+    copy.apart = job.apart
+    return copy

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from geartrain.broker.policy import Policy
 from geartrain.cli.cluster import cluster, state_of
 from geartrain.client.admin import AdminClient
 from geartrain.errors import StoreUnavailable
@@ -354,6 +355,22 @@ def test_a_submission_gets_the_handle_of_the_job_that_has_its_key_elsewhere(
     assert worker(second).grab() not in (b"", handle)
     assert worker(second).grab() == b""
     assert worker(first).grab() == handle
+
+
+def test_a_job_that_runs_is_not_joined_where_its_policy_says_so(
+    start: Start, database: FakeDatabase
+) -> None:
+    """What is submitted after it began has to run, wherever that is."""
+    policies = [Policy(b"f", queued_only=True)]
+    first, second = start("one", policies=policies), start("two", policies=policies)
+    client = first.peer()
+    handle = submit(client, b"f", b"key")
+    assert submit(client, b"f", b"key") == handle
+    assert worker(first).grab() == handle
+    again = submit(client, b"f", b"key")
+    elsewhere = submit(second.peer(), b"f", b"key")
+    assert len({handle, again, elsewhere}) == 3
+    assert len(database.jobs) == 3
 
 
 def test_who_saw_a_job_end_can_submit_it_again_anywhere(

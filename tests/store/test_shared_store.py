@@ -383,6 +383,19 @@ def test_jobs_without_a_key_never_meet(server: MakeServer) -> None:
     assert not two.commit(Batch([job(two, n, workload=b"a") for n in range(1, 20)]))
 
 
+def test_jobs_that_are_apart_never_meet(server: MakeServer) -> None:
+    one, two = server("one"), server("two")
+    assert not one.commit(Batch([job(one, 1, unique=b"k")]))
+    for store, n in ((one, 2), (one, 3), (two, 4)):
+        apart = job(store, n, unique=b"k")
+        apart.apart = True
+        assert not store.commit(Batch([apart]))
+    assert len(numbers(one)) == 3
+    assert [met.number for met in two.commit(Batch([job(two, 5, unique=b"k")]))] == [
+        job(two, 5).number
+    ]
+
+
 def test_key_that_a_job_leaves_is_free_in_the_same_commit(server: MakeServer) -> None:
     one = server("one")
     first, second = job(one, 1, unique=b"k"), job(one, 2, unique=b"k")

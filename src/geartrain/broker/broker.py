@@ -384,6 +384,9 @@ class Broker:
             0,
         )
         job.line = function
+        if function.policing is not None and function.policing.policy.queued_only:
+            # The store would have it joined while it runs.
+            job.apart = True
         self.jobs[job.handle] = job
         function.add(job)
         return job

@@ -51,10 +51,12 @@ class Job:
         reducer: Name of the function that reduces the results; empty for none.
         submitted: When it was submitted, in seconds since 1970.
         attempts: How often it was assigned and came back without a result.
+        apart: No submission at another server may join it, although it has a unique key.
 
     """
 
     __slots__ = (
+        "apart",
         "attempts",
         "deadline",
         "denominator",
@@ -99,6 +101,7 @@ class Job:
         self.reducer = reducer
         self.submitted = submitted
         self.attempts = attempts
+        self.apart = False
 
         self.state = WAITING
         # The function's books, where the job stands in line.

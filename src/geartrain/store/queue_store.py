@@ -4,7 +4,7 @@ What every queue store has to keep to. One suite (``tests/store``) checks each r
 A store maps jobs to rows and decides nothing. Its methods block: the server
 calls them from one writer thread, so that a slow disk never stops the event
 loop. ``geartrain.broker.job.Job`` is read here as data; of its attributes a
-store touches those of the constructor only.
+store touches those of the constructor only, and ``apart``.
 """
 
 from __future__ import annotations

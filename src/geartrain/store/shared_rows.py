@@ -24,9 +24,9 @@ ENDED: Final = -1
 
 
 def coalesce_key(job: Job) -> bytes | None:
-    """Return the digest of what a job coalesces by, None when it has no unique key."""
+    """Return the digest of what a job coalesces by, None when nobody may join it."""
     unique = job.unique
-    if not unique:
+    if not unique or job.apart:
         return None
     digest = blake2b(b"%d " % len(job.function), digest_size=KEY_SIZE)
     digest.update(job.function)

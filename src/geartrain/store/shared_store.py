@@ -79,7 +79,8 @@ class SharedStore(QueueStore, Protocol):
     - ``commit`` removes before it adds, so a unique key that a job leaves can be used by the
       next in the same commit. A job that is to be added while any server holds another of the
       same function and unique key (for the key ``-``: of the same workload) is not stored, and
-      returned as ``Coalesced`` with the handle of that other job. Jobs without a key never meet.
+      returned as ``Coalesced`` with the handle of that other job. Jobs without a key never meet,
+      nor do those that are ``apart``.
     - A commit that raised may have got through, and others may have coalesced with its jobs since.
       So the server names them in ``Batch.refused`` of its next commits: those that nobody has
       joined are taken out, the others are returned as ``Joined`` and have to run.
