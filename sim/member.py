@@ -9,8 +9,11 @@ commit if there is one, else a renewal or a look for servers that are gone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
+from geartrain.broker.commands import StoreAnswered
+from geartrain.broker.effects import AskStore
 from geartrain.broker.job import Job
 from geartrain.errors import JobsRefused, LeaseLost, StoreUnavailable
 from geartrain.server.cluster import Cluster
@@ -19,6 +22,7 @@ from geartrain.server.exchange import Peer
 from geartrain.server.server import GENERATION_SHIFT
 from geartrain.store.batch import Batch, Coalesced, Joined
 from geartrain.store.rows import row_of
+from geartrain.wire.text import UNKNOWN_JOB
 from sim.account import Account
 from sim.database import Database
 from sim.disk import Row
@@ -123,6 +127,14 @@ class MemberProcess(Process):
     def finish_pass(self) -> None:
         self.cluster.look()
         super().finish_pass()
+        asked, self.exchange.store_questions = self.exchange.store_questions, []
+        for question in asked:
+            self.later(self.world.seconds(0, 0.5), partial(self.know_nothing, question))
+
+    def know_nothing(self, question: AskStore) -> None:
+        """Answer what another server may have been asked: here nobody has the job."""
+        self.exchange.step(self.now(), StoreAnswered(question.to, UNKNOWN_JOB))
+        self.schedule_pass()
 
     # The writer thread.
 
