@@ -206,7 +206,10 @@ class ConnectionFailed(GeartrainError):
     def __init__(self, failures: dict[str, str]) -> None:
         self.failures = failures
         tried = ", ".join(f"{address} ({reason})" for address, reason in failures.items())
-        super().__init__(f"no job server could be reached: {tried or 'none is configured'}")
+        super().__init__(
+            f"no job server could be reached: {tried or 'none is configured'}; start one with "
+            "`geartrain serve`, or name others where this is called, or in GEARMAN_SERVERS"
+        )
 
 
 class ConnectionLost(GeartrainError):

@@ -178,9 +178,7 @@ def postgresql_url(options: Options) -> str:
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
     except ModuleNotFoundError:
-        raise UsageError(
-            "-q postgres needs a library: pip install 'geartrain[postgresql]'"
-        ) from None
+        raise UsageError("-q postgres needs a library: pip install 'psycopg[binary]'") from None
     try:
         found = conninfo_to_dict(given)
     except psycopg.Error:

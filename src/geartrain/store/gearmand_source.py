@@ -89,9 +89,9 @@ def open_source(
     except ModuleNotFoundError as error:
         if error.name not in ("psycopg", "pymysql", "redis"):
             raise
-        extra = {"postgres": "postgresql"}.get(kind, kind)
+        library = {"psycopg": "'psycopg[binary]'", "pymysql": "PyMySQL"}.get(error.name, error.name)
         raise UsageError(
-            f"reading a queue in {kind} needs a library: pip install 'geartrain[{extra}]'"
+            f"reading a queue in {kind} needs a library: pip install {library}"
         ) from None
 
 

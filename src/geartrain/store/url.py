@@ -93,9 +93,7 @@ def redis_store(url: str, server: str, address: str, lease: float) -> QueueStore
     except ModuleNotFoundError as error:
         if error.name != "redis":
             raise
-        raise UsageError(
-            "a store in Redis needs its library: pip install 'geartrain[redis]'"
-        ) from None
+        raise UsageError("a store in Redis needs its library: pip install redis") from None
     return RedisStore(read_place(url), server, address, lease)
 
 
@@ -107,9 +105,7 @@ def memcached_store(url: str, server: str, address: str, lease: float) -> QueueS
     except ModuleNotFoundError as error:
         if error.name != "pymemcache":
             raise
-        raise UsageError(
-            "a store in memcached needs its library: pip install 'geartrain[memcached]'"
-        ) from None
+        raise UsageError("a store in memcached needs its library: pip install pymemcache") from None
     return MemcachedStore(read_place(url), server, address, lease)
 
 
@@ -143,10 +139,8 @@ def database(url: str) -> Database:
     except ImportError as error:
         if error.name not in ("psycopg", "pymysql"):
             raise
-        extra = "postgresql" if error.name == "psycopg" else "mysql"
-        raise UsageError(
-            f"a store in {scheme} needs its library: pip install 'geartrain[{extra}]'"
-        ) from None
+        library = "'psycopg[binary]'" if error.name == "psycopg" else "PyMySQL"
+        raise UsageError(f"a store in {scheme} needs its library: pip install {library}") from None
 
 
 def sqlite_path(rest: str) -> str:
