@@ -102,6 +102,7 @@ faults: .venv/.developer ## Kill, stop, fill up, slow down and cut off servers a
 		$(BIN)/python -m tests.faults.partition --store $$store --rounds 20; done
 	@for database in postgresql replica galera; do \
 		$(BIN)/python -m tests.faults --cluster $$database --rounds 50; done
+	@$(BIN)/python -m tests.faults.workers --rounds 50
 	@for database in postgresql galera; do \
 		$(BIN)/python -m tests.faults.takeover --store $$database --rounds 50; \
 		$(BIN)/python -m tests.faults.asleep --store $$database --seconds 30; done
