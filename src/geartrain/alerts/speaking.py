@@ -83,6 +83,10 @@ class Speaking:
             for (channel, about), together in heard.items()
         ]
 
+    def message(self, channel: str, alert: Alert, now: float) -> Message:
+        """Return what is said of one alert over one channel."""
+        return self._message(channel, alert.subject, [alert], now)
+
     def _message(self, channel: str, about: str, alerts: list[Alert], now: float) -> Message:
         title = self._title(about, alerts)
         if channel in self.programs:

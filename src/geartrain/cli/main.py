@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from geartrain import __version__
-from geartrain.cli import cron, ctl, databases, exit_code, importing, job, up
+from geartrain.cli import alert, cron, ctl, databases, exit_code, importing, job, up
 from geartrain.cli.agent import agent
 from geartrain.cli.cluster import cluster
 from geartrain.cli.dev import dev
@@ -148,6 +148,7 @@ app.add_typer(databases.app, name="db")
 
 app.add_typer(job.app, name="job")
 app.add_typer(cron.app, name="cron")
+app.add_typer(alert.app, name="alert")
 
 
 def main() -> None:
