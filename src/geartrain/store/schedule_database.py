@@ -68,8 +68,12 @@ class ScheduleDatabase(Protocol):
     def open(self) -> None:
         """Create or migrate the tables."""
 
-    def begin(self, connection: Connection, end: float, writes: bool) -> None:
-        """Begin a transaction that is over, or fails, at a time of ``time.monotonic``."""
+    def begin(self, connection: Connection, end: float, writes: bool, durable: bool) -> None:
+        """
+        Begin a transaction that is over, or fails, at a time of ``time.monotonic``.
+
+        Whether it is ``durable`` matters only where a sync makes other programs wait.
+        """
 
     def now(self, connection: Connection) -> float:
         """Return the database's time."""
@@ -147,21 +151,30 @@ class SqliteSchedules:
         )
         try:
             patiently(connection, "PRAGMA journal_mode = WAL", monotonic() + IDLE)
-            connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def begin(self, connection: Connection, end: float, writes: bool) -> None:
-        """Begin a transaction; a query needs none."""
+    def begin(self, connection: Connection, end: float, writes: bool, durable: bool) -> None:
+        """
+        Begin a transaction; a query needs none.
+
+        What a scheduler writes is not synced by itself, because the job server would have to wait
+        for that as well, and refuse what is submitted meanwhile. A power cut may undo the last of
+        it, never a part: then a fire is claimed, submitted or asked for once more. The next commit
+        of the job server syncs it all.
+        """
         if identity(self.path) != self._identity:
             self.engine.dispose()
             connection.invalidate()
             self._dial()
         if writes:
             driver: Any = connection.connection.driver_connection
+            if connection.info.get("durable") != durable:
+                driver.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                connection.info["durable"] = durable
             take_turn(driver, end)
 
     def now(self, _: Connection) -> float:
@@ -250,7 +263,7 @@ class PostgresqlSchedules:
         """Create or migrate the tables."""
         create_shared(self.database)
 
-    def begin(self, connection: Connection, end: float, writes: bool) -> None:
+    def begin(self, connection: Connection, end: float, writes: bool, durable: bool) -> None:
         """Begin a transaction; a query needs none."""
         driver: Any = connection.connection.driver_connection
         driver.end = end
@@ -318,7 +331,7 @@ class MysqlSchedules:
         """Create or migrate the tables."""
         create_shared(self.database)
 
-    def begin(self, connection: Connection, end: float, writes: bool) -> None:
+    def begin(self, connection: Connection, end: float, writes: bool, durable: bool) -> None:
         """Begin a transaction; each of its statements fails at its end."""
         driver: Any = connection.connection.driver_connection
         left = max(0.1, end - monotonic())

@@ -53,11 +53,13 @@ class Entries(SchedulePlace):
 
     def add_all(self, added: Sequence[Schedule], who: str) -> Sequence[Schedule]:
         """Store new entries, all or none; see ``ScheduleStore``."""
+        # Before anybody has to wait for it.
+        rows = [schedule_values(schedule) for schedule in added]
 
         def work(one: Transaction) -> Sequence[Schedule]:
             refuse_taken(one, [schedule.name for schedule in added])
             numbered = {schedule.name: copied(schedule) for schedule in added}
-            one.many(insert(schedules), [schedule_values(schedule) for schedule in added])
+            one.many(insert(schedules), rows)
             for some in lots(list(numbered)):
                 query = select(schedules.c.name, schedules.c.id).where(schedules.c.name.in_(some))
                 for name, identity in one.rows(query):
@@ -65,7 +67,7 @@ class Entries(SchedulePlace):
             book(one, who, "add", [(name, "", it.definition) for name, it in numbered.items()])
             return list(numbered.values())
 
-        return self._writer.run(work, patience=LONG)
+        return self._writer.run(work, durable=True, patience=LONG)
 
     def replace(self, schedule: Schedule, who: str) -> Schedule:
         """Write an entry that was read before; see ``ScheduleStore``."""
@@ -91,7 +93,7 @@ class Entries(SchedulePlace):
             book(one, who, "replace", [(after.name, before.definition, after.definition)])
             return after
 
-        return self._writer.run(work)
+        return self._writer.run(work, durable=True)
 
     def remove(self, name: str, who: str) -> bool:
         """Forget an entry; see ``ScheduleStore``."""
@@ -108,7 +110,7 @@ class Entries(SchedulePlace):
                 book(one, who, "remove", [(name, definition, "")])
             return bool(found)
 
-        return self._writer.run(work)
+        return self._writer.run(work, durable=True)
 
     def schedule(self, name: str) -> Schedule | None:
         """Return the entry of a name; see ``ScheduleStore``."""

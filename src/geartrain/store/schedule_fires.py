@@ -34,6 +34,8 @@ from geartrain.store.schedule_transactions import LONG, Transaction, lots
 
 __all__ = ["Fires"]
 
+# How many fires are written at once, so that nobody has to wait for long.
+MARKED: Final = 500
 # Final states that count as failures of the entry.
 BAD: Final = frozenset((FAILED, TIMEOUT, LOST))
 
@@ -56,14 +58,24 @@ class Fires(SchedulePlace):
                 note_fires(one, who, found)
             return found
 
-        return self._writer.run(work, again=True)
+        return self._writer.run(work, again=True, durable=True)
 
     def mark(
         self, me: Owner, changed: Sequence[Fire], alerts: Sequence[Alert], merge: Merger
     ) -> Sequence[int]:
         """Write what became of fires; see ``ScheduleStore``."""
+        written: list[int] = []
+        *first, last = list(lots(changed, MARKED)) or [()]
+        for some in first:
+            written += self._mark(me, some, (), merge)
+        return written + self._mark(me, last, alerts, merge)
 
-        def work(one: Transaction) -> Sequence[int]:
+    def _mark(
+        self, me: Owner, changed: Sequence[Fire], alerts: Sequence[Alert], merge: Merger
+    ) -> list[int]:
+        """Write what became of fires in one transaction."""
+
+        def work(one: Transaction) -> list[int]:
             one.fence(me)
             failures = lock_failing(one, changed)
             mine = own_among(one, me, changed)

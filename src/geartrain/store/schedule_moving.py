@@ -136,10 +136,20 @@ def carry_schedules(source: QueueStore, target: QueueStore) -> dict[str, int]:
             return {}
         for table in CARRIED.values():
             for rows in pages(there, table):
-                new.run(lambda one: one.insert_new(table, rows), again=True, patience=LONG)  # noqa: B023
+                insert_page(new, table, rows)
         number = there.read(lambda one: one.rows(select(schedule_revision.c.number)))
-        new.run(lambda one: settle(one, number[0][0] if number else 0), again=True, patience=LONG)
+        new.run(
+            lambda one: settle(one, number[0][0] if number else 0),
+            again=True,
+            durable=True,
+            patience=LONG,
+        )
         return there.read(counted)
+
+
+def insert_page(new: ScheduleTransactions, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows that are not there already."""
+    new.run(lambda one: one.insert_new(table, rows), again=True, durable=True, patience=LONG)
 
 
 def pages(there: ScheduleTransactions, table: Table) -> Iterator[list[dict[str, Any]]]:
@@ -187,4 +197,4 @@ def empty_schedules(store: QueueStore) -> None:
         if there is None:
             return
         for table in (*CARRIED.values(), *LEFT_BEHIND):
-            there.run(lambda one: one.run(delete(table)), again=True, patience=LONG)  # noqa: B023
+            there.run(lambda one: one.run(delete(table)), again=True, durable=True, patience=LONG)  # noqa: B023

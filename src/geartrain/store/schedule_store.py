@@ -175,7 +175,9 @@ class ScheduleStore(Protocol):
         self, me: Owner, fires: Sequence[Fire], alerts: Sequence[Alert], merge: Merger
     ) -> Sequence[int]:
         """
-        Write what became of fires, and what there is to say of it, in one transaction.
+        Write what became of fires, and what there is to say of it.
+
+        That is one transaction, or several of hundreds of fires, of which the last has the alerts.
 
         Only rows that ``me`` owns and that are in no final state change; their ids are returned.
         A row that is ``pending`` again with a later ``due`` has no owner from then on. A final

@@ -127,6 +127,7 @@ class ScheduleTransactions:
         *,
         writes: bool = True,
         again: bool = False,
+        durable: bool = False,
         patience: float = PATIENCE,
     ) -> T:
         """
@@ -136,6 +137,7 @@ class ScheduleTransactions:
             work: Called again for another attempt.
             writes: False for queries that need not see one state.
             again: Whether it may be done again after a COMMIT of unknown outcome.
+            durable: Whether it has to outlive a power cut also where that makes others wait.
             patience: Seconds for all attempts.
 
         Raises StoreUnavailable, StoreDamaged, and what ``work`` raises.
@@ -143,7 +145,7 @@ class ScheduleTransactions:
         end = monotonic() + patience
         attempt = 0
         while True:
-            once = Once(self, end, writes)
+            once = Once(self, end, writes, durable)
             if writes:
                 sleep(max(0.0, min(end, self._rests_until) - monotonic()))
             try:
@@ -191,11 +193,14 @@ class Once:
 
     """
 
-    def __init__(self, transactions: ScheduleTransactions, end: float, writes: bool) -> None:
+    def __init__(
+        self, transactions: ScheduleTransactions, end: float, writes: bool, durable: bool
+    ) -> None:
         self._transactions = transactions
         self._database = transactions.database
         self._end = end
         self._writes = writes
+        self._durable = durable
         self.committing = False
 
     def run(self, work: Callable[[Transaction], T], attempt: int) -> T:
@@ -203,7 +208,7 @@ class Once:
         connection = self._database.engine.connect()
         began = 0.0
         try:
-            self._database.begin(connection, self._end, self._writes)
+            self._database.begin(connection, self._end, self._writes, self._durable)
             began = monotonic()
             now = self._transactions.now(connection)
             done = work(Transaction(connection, self._database, now, attempt))
