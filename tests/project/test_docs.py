@@ -12,7 +12,10 @@ import pytest
 from geartrain import errors
 from geartrain.agent.settings import AgentSettings
 from geartrain.broker import commands, effects, shared_commands
+from geartrain.schedule.entry import Entry
+from geartrain.schedule.settings import SchedulerSettings
 from geartrain.server.settings import Settings
+from geartrain.store.schedule_rows import STATES
 from geartrain.wire.packet import ARGUMENTS, NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +54,19 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
 def test_every_setting_of_agents_is_documented() -> None:
     documented = set(rows_of("agent.md"))
     assert {field.name for field in dataclasses.fields(AgentSettings)} <= documented
+
+
+def test_every_key_of_entries_and_every_setting_of_schedulers_is_documented() -> None:
+    text = (REFERENCE / "schedules.md").read_text()
+    documented = {
+        name
+        for line in text.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    fields = [*dataclasses.fields(Entry), *dataclasses.fields(SchedulerSettings)]
+    assert {field.name for field in fields} - {"name"} <= documented
+    assert set(STATES) <= documented
 
 
 @pytest.mark.parametrize("number", range(1, len(NAMES)))

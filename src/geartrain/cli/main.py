@@ -9,7 +9,7 @@ import logging
 import platform
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +18,7 @@ from geartrain.cli import alert, cron, ctl, databases, exit_code, importing, job
 from geartrain.cli.agent import agent
 from geartrain.cli.cluster import cluster
 from geartrain.cli.dev import dev
+from geartrain.cli.scheduler import scheduler
 from geartrain.cli.submit import submit
 from geartrain.cli.worker import worker
 from geartrain.errors import (
@@ -30,6 +31,10 @@ from geartrain.errors import (
     StoreUnavailable,
 )
 
+if TYPE_CHECKING:
+    from geartrain.cli.scheduling import Beside
+    from geartrain.server.server import JobServer
+
 app = typer.Typer(
     name="geartrain",
     help="A distributed job system that speaks the Gearman protocol.",
@@ -41,6 +46,7 @@ app = typer.Typer(
 app.command()(worker)
 app.command()(submit)
 app.command()(agent)
+app.command()(scheduler)
 app.command()(dev)
 app.command()(cluster)
 
@@ -103,10 +109,14 @@ def serve(
     http: Annotated[
         list[str] | None, typer.Option(help="Address for the HTTP protocol. May be repeated.")
     ] = None,
+    no_scheduler: Annotated[
+        bool, typer.Option("--no-scheduler", help="Fire no entries; see [scheduler] enabled.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
-    """Run a job server."""
+    """Run a job server, and a scheduler of the entries in its store."""
     from geartrain.cli.daemon import raise_file_limit
+    from geartrain.cli.scheduling import own_servers
     from geartrain.server.configuration import check
     from geartrain.server.reloading import PolicyFile
     from geartrain.server.running import run_server
@@ -129,6 +139,7 @@ def serve(
     # Each connection is an open file, and a login shell allows no more than 1,024 of them.
     raise_file_limit(0)
     server = new_server(settings, policies=file.policies)
+    beside = None if no_scheduler else scheduler_beside(server, config)
 
     def ready() -> None:
         names = ", ".join(server.addresses())
@@ -136,8 +147,29 @@ def serve(
         print(f"geartrain {__version__} ({kind}) listens on {names}", file=sys.stderr)
         print(f"jobs are kept in {server.store.name}", file=sys.stderr)
         print("ready", file=sys.stderr, flush=True)
+        if beside is not None:
+            beside.scheduling.servers = beside.scheduling.servers or own_servers(server.addresses())
+            beside.start()
 
-    run_server(server, ready=ready, reopen_log=lambda: file.reload(server))
+    try:
+        run_server(server, ready=ready, reopen_log=lambda: file.reload(server))
+    finally:
+        if beside is not None:
+            beside.stop()
+
+
+def scheduler_beside(server: JobServer, config: Path | None) -> Beside | None:
+    """Return the scheduler of a server's own store; None where there is none. Raises UsageError."""
+    from geartrain.cli.import_gearmand import url_of
+    from geartrain.cli.scheduling import Beside, Scheduling, keeps_schedules
+    from geartrain.schedule.settings import load_scheduler_settings
+    from geartrain.server.store_url import store_url
+
+    settings = load_scheduler_settings(config)
+    settings.store = url_of(settings.store) if settings.store else store_url(server.settings)
+    if not settings.enabled or not keeps_schedules(settings.store):
+        return None
+    return Beside(Scheduling(settings, settings.servers, config))
 
 
 app.command()(up.up)

@@ -146,6 +146,8 @@ class Scheduler:
         # When fires are due that belong to nobody until then.
         self._soon: list[float] = []
         self._hurries = False
+        # When the last pass went well, by ``time.monotonic``.
+        self.well_at = time.monotonic()
 
     # From any thread.
 
@@ -167,12 +169,17 @@ class Scheduler:
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until ``stop`` is called; errors of the store are waited out."""
         self.dispatcher.start()
+        is_open = False
         troubled = ""
         try:
             while not self._stopping:
                 pause = self.settings.poll
                 try:
+                    if not is_open:
+                        self.store.open()
+                        is_open = True
                     pause = self.step()
+                    self.well_at = time.monotonic()
                     if troubled:
                         logger.warning("the store of entries answers again")
                     troubled = ""
@@ -202,7 +209,6 @@ class Scheduler:
         except StoreError as error:
             logger.warning("the lease was not given back, and ends by itself: %s", error)
         self.dispatcher.stop()
-        self.store.close()
 
     def step(self) -> float:
         """Do what there is to do now; return for how many seconds there is nothing. Blocks."""

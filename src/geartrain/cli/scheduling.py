@@ -1,0 +1,257 @@
+"""
+A scheduler with all that stands beside it: a worker that answers agents, the sending of alerts, and
+the entries of a configuration file. ``geartrain serve`` has one in threads of its own, ``geartrain
+scheduler`` is one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from geartrain.configuration import read_tables, table_of
+from geartrain.errors import GeartrainError, LeaseLost, StoreError, UsageError
+from geartrain.schedule.key_file import read_key
+from geartrain.schedule.settings import SchedulerSettings
+
+if TYPE_CHECKING:
+    from geartrain.alerts.ping import Ping
+    from geartrain.alerts.settings import AlertSettings
+    from geartrain.schedule.entry import Entry
+    from geartrain.schedule.scheduler import Scheduler
+    from geartrain.store.schedule_store import ScheduleStore
+
+__all__ = ["Beside", "Scheduling", "keeps_schedules", "own_servers"]
+
+logger = logging.getLogger("geartrain.schedule")
+
+# Seconds between looks at a file without entries, and at alerts that are to be sent.
+_LOOKS: Final = 1.0
+_SENDS: Final = 1.0
+# Seconds without a pass after which a scheduler is not well.
+_SILENCE: Final = 60.0
+_PATIENCE: Final = 10.0
+_WHO: Final = "configuration"
+
+
+def keeps_schedules(url: str) -> bool:
+    """Whether a store of jobs is one that keeps entries as well."""
+    return url.partition(":")[0].partition("+")[0].lower() in (
+        "sqlite",
+        "postgresql",
+        "postgres",
+        "mysql",
+        "mariadb",
+    )
+
+
+def own_servers(addresses: Sequence[str]) -> list[str]:
+    """Return where a server that listens on these addresses is reached on its own machine."""
+    found = []
+    for address in addresses:
+        if address.startswith("http://"):
+            continue
+        for everywhere, here in (("0.0.0.0:", "127.0.0.1:"), ("[::]:", "[::1]:")):
+            if address.startswith(everywhere):
+                address = here + address.removeprefix(everywhere)
+        found.append(address)
+    # One is enough: they lead to the same server.
+    return found[:1]
+
+
+class Scheduling:
+    """
+    A scheduler and what stands beside it.
+
+    Args:
+        settings: See `SchedulerSettings`; ``store`` is a URL of a database here.
+        servers: Job servers.
+        config: File with entries and alert settings, if there is one.
+
+    Raises:
+        UsageError: Something of these can't be used.
+
+    """
+
+    def __init__(
+        self, settings: SchedulerSettings, servers: Sequence[str], config: Path | None = None
+    ) -> None:
+        from geartrain.alerts.settings import read_alerts
+        from geartrain.schedule.declaring import declared
+
+        self.settings = settings
+        self.servers = list(servers)
+        self.config = config
+        self.key = read_key(settings.key_file, "[scheduler] key_file")
+        tables = read_tables(config) if config else {}
+        place = config or "the configuration"
+        self.alerts: AlertSettings = read_alerts(
+            place, table_of(config, tables, "alerts") if config else {}
+        )
+        self.entries: list[Entry] = declared(config) if config else []
+        self.scheduler: Scheduler | None = None
+        self._stopping = threading.Event()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the configuration alone has something for it to do."""
+        return bool(self.entries or self.key or self.alerts.channels or self.alerts.ping)
+
+    def stop(self) -> None:
+        """Have ``run`` end. To be called from any thread."""
+        self._stopping.set()
+        if self.scheduler is not None:
+            self.scheduler.stop()
+
+    def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until it is stopped; the store may come and go meanwhile."""
+        from geartrain.agent.desk import Desk
+        from geartrain.schedule.dispatching import Dispatcher
+        from geartrain.schedule.scheduler import Scheduler
+        from geartrain.store.schedule_sql import open_schedules
+
+        store = open_schedules(self.settings.store, reader=self.settings.store_reader)
+        self.scheduler = Scheduler(
+            store,
+            lambda tell: Dispatcher(self.servers, tell),
+            self.settings,
+            self.alerts.suppression.merge,
+            secret=self.key,
+        )
+        if self._stopping.is_set():
+            return
+        desk = Desk(self.servers, store, self.key)
+        sending = threading.Thread(target=self._send, args=(store,), name="geartrain-alerts")
+
+        def begin() -> None:
+            self._declare(store)
+            desk.start()
+            sending.start()
+            ready()
+
+        ping = self._ping()
+        try:
+            if ping is not None:
+                ping.start()
+            self.scheduler.run(begin)
+        finally:
+            self._stopping.set()
+            if ping is not None:
+                ping.stop()
+            if sending.ident is not None:
+                sending.join()
+                desk.stop()
+            store.close()
+
+    def _declare(self, store: ScheduleStore) -> None:
+        """Make the entries of the configuration file those of the store."""
+        from geartrain.schedule.declaring import apply, compare
+
+        if self.config is None:
+            return
+        source = str(self.config.resolve())
+        try:
+            difference = compare(store, self.entries, source)
+            if difference:
+                apply(store, difference, _WHO)
+                logger.info(
+                    "%s: %d entries added, %d changed, %d removed",
+                    self.config,
+                    len(difference.added),
+                    len(difference.changed),
+                    len(difference.removed),
+                )
+        except UsageError as error:
+            logger.error("%s: its entries are not taken over: %s", self.config, error)
+
+    def _send(self, store: ScheduleStore) -> None:
+        """Send alerts that are due; runs in a thread of its own."""
+        from geartrain.alerts.notifier import Notifier
+
+        notifier = Notifier(store, self.alerts.speaking(), self.alerts.channels)
+        while not self._stopping.wait(_SENDS):
+            me = self.scheduler.me if self.scheduler is not None else None
+            if me is None:
+                continue
+            try:
+                notifier.step(me)
+            except LeaseLost:
+                continue
+            except StoreError as error:
+                logger.debug("alerts wait for the store: %s", error)
+
+    def _ping(self) -> Ping | None:
+        from geartrain.alerts.ping import Ping
+
+        if not self.alerts.ping:
+            return None
+        return Ping(self.alerts.ping, self.alerts.ping_every, self._is_well, self.alerts.ping_allow)
+
+    def _is_well(self) -> bool:
+        scheduler = self.scheduler
+        return scheduler is not None and time.monotonic() - scheduler.well_at < _SILENCE
+
+
+class Beside:
+    """
+    A scheduler beside a job server, in the same process.
+
+    It begins when there is something to do: as long as a file of SQLite's holds no entries, looking
+    at it once a second is all it costs.
+
+    Args:
+        scheduling: What to run.
+
+    """
+
+    def __init__(self, scheduling: Scheduling) -> None:
+        self.scheduling = scheduling
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="geartrain-scheduler", daemon=True)
+
+    def start(self) -> None:
+        """Begin, once the server accepts."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and give the lease back. Safe without ``start``."""
+        self._stopping.set()
+        self.scheduling.stop()
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE)
+
+    def _run(self) -> None:
+        while not (self.scheduling.is_wanted or has_entries(self.scheduling.settings.store)):
+            if self._stopping.wait(_LOOKS):
+                return
+        if self._stopping.is_set():
+            return
+        try:
+            self.scheduling.run()
+        except GeartrainError as error:
+            logger.error("nothing is scheduled any more: %s", error)
+        except Exception:
+            logger.exception("nothing is scheduled any more")
+
+
+def has_entries(url: str) -> bool:
+    """Whether there may be entries in a store; true for a database that is not SQLite's."""
+    from geartrain.store.url import sqlite_path
+
+    scheme, _, rest = url.partition(":")
+    if scheme.partition("+")[0].lower() != "sqlite":
+        return True
+    try:
+        path = quote(os.fsencode(os.path.realpath(sqlite_path(rest))))
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0)) as file:
+            return bool(file.execute("SELECT 1 FROM geartrain_schedules LIMIT 1").fetchall())
+    except sqlite3.Error:
+        return False
