@@ -61,7 +61,7 @@ def test_stories_have_something_in_them() -> None:
 
 def test_servers_are_taken_over_in_shared_stories() -> None:
     takeovers = 0
-    for seed in range(1, 11):
+    for seed in range(1, 26):
         story = SharedStory(seed)
         story.run()
         takeovers += story.database.takeovers
