@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,10 +16,19 @@ import pytest
 import redis as library
 
 from geartrain.broker.job import Job
+from geartrain.server.refusing import refusing
 from geartrain.store.batch import Batch, DeadLetter, Result
 from geartrain.store.mark import read_mark
 from geartrain.store.rows import row_of
 from geartrain.store.url import open_store
+from tests.server.peer import (
+    CAN_DO,
+    ERROR,
+    SUBMIT_JOB,
+    SUBMIT_JOB_BG,
+    WORK_COMPLETE,
+    Peer,
+)
 from tests.services.key_value import shared_redis
 from tests.store.samples import FIRST, make_job, make_jobs
 
@@ -91,6 +101,38 @@ def kill_move(source: str, target: str, moment: Callable[[], bool]) -> None:
         process.kill()
         _, errors = process.communicate()
     assert process.returncode in (0, -signal.SIGKILL), errors
+
+
+def test_new_jobs_are_refused_while_a_queue_is_moved(tmp_path: Path) -> None:
+    """By the move itself, in the place of the server, which serves all else."""
+    with refusing("127.0.0.1:0", "the queue is being moved") as server:
+        address = server.listeners[0].getsockname()
+        with Peer(address) as client, Peer(address) as worker:
+            client.send(SUBMIT_JOB_BG, b"f", b"", b"")
+            reason = b"the job could not be stored: the queue is being moved"
+            client.expect(ERROR, b"QUEUE_ERROR", reason)
+            worker.send(CAN_DO, b"f")
+            handle = client.submit(SUBMIT_JOB, b"f")
+            assert worker.grab() == handle
+            worker.send(WORK_COMPLETE, handle, b"done")
+            client.expect(WORK_COMPLETE, handle, b"done")
+
+
+def test_a_move_that_can_not_stand_in_for_the_server_moves_nothing(
+    file: str, tmp_path: Path
+) -> None:
+    target = f"sqlite:///{tmp_path}/other.db"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        at = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = geartrain("db", "move", "--from", file, "--to", target, "--listen", at)
+    assert done.returncode == 2
+    assert at in done.stderr
+    assert len(jobs_in(file)) == COUNT
+    done = geartrain("db", "move", "--from", file, "--to", target, "--listen", "127.0.0.1:0")
+    assert done.returncode == 0
+    assert len(jobs_in(target)) == COUNT
 
 
 def test_backup_and_restore(file: str, tmp_path: Path) -> None:

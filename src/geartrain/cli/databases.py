@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +80,12 @@ def restore_file(
 def move_queue(
     source: Annotated[str, typer.Option("--from", help="URL of the store to be emptied.")],
     to: Annotated[str, typer.Option(help="URL of the store to be filled; it has to be empty.")],
+    listen: Annotated[
+        str,
+        typer.Option(
+            help="HOST:PORT at which to serve meanwhile in the server's place, and refuse new jobs."
+        ),
+    ] = "",
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -87,7 +94,18 @@ def move_queue(
     if dry_run:
         report(count(one), one.name, other.name, "would be moved to", as_json)
         return
-    report(move(one, other), one.name, other.name, "moved to", as_json)
+    with in_its_place(listen):
+        carried = move(one, other)
+    report(carried, one.name, other.name, "moved to", as_json)
+
+
+def in_its_place(listen: str) -> AbstractContextManager[object]:
+    """Return what serves at an address while the queue is moved; nothing at none."""
+    if not listen:
+        return nullcontext()
+    from geartrain.server.refusing import refusing
+
+    return refusing(listen, "the queue is being moved to another store: try again later")
 
 
 def store_of(url: str, config: Path | None) -> QueueStore:
