@@ -139,6 +139,14 @@ def test_a_shell_command_that_hangs_has_its_time(server: PolicyServer, programs:
     assert (letter[0], letter[6]) == (handle, "it took too long at attempt 1 of 1")
 
 
+def test_a_php_worker_that_hangs_has_its_time(server: PolicyServer, programs: Peers) -> None:
+    programs.worker("php", hang="hangs")
+    handle = submit(programs, "hangs")
+    eventually(lambda: len(server.dead_letters()) == 1, "its time is up")
+    [letter] = server.dead_letters()
+    assert (letter[0], letter[6]) == (handle, "it took too long at attempt 1 of 1")
+
+
 def test_a_job_that_kills_php_workers_is_poison(server: PolicyServer, programs: Peers) -> None:
     handle = submit(programs, "kills")
     for _ in range(2):
