@@ -145,7 +145,8 @@ class Underway:
             if order is None:
                 held.again = now + _FIRST
             else:
-                held.order = order
+                # Its server has so long to say something.
+                held.order, held.again = order, now + _LONGEST
                 orders.append(order)
         for identity, fire in self.changed.items():
             if fire.state in FINAL:

@@ -1,0 +1,432 @@
+"""One scheduler, pass by pass, on a store of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from geartrain.errors import StoreUnavailable
+from geartrain.schedule.dispatching import (
+    ACKNOWLEDGED,
+    ENDED,
+    REFUSED,
+    SEVERED,
+    STARTED,
+    UNKNOWN,
+    WAITS,
+)
+from geartrain.schedule.scheduler import Scheduler
+from geartrain.store.schedule_rows import Agent
+from tests.schedule.stage import NOON, Desk, Stage
+
+HOUR = 3_600
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.place.close()
+
+
+def desk_of(scheduler: Scheduler) -> Desk:
+    desk = scheduler.dispatcher
+    assert isinstance(desk, Desk)
+    return desk
+
+
+def claimed(stage: Stage, lease: float = 86_400.0, **table: Any) -> tuple[Scheduler, Desk]:
+    """Return a scheduler that has just submitted the fire of noon."""
+    stage.add(**table)
+    scheduler = stage.scheduler(lease=lease)
+    stage.at(0.25, scheduler)
+    return scheduler, desk_of(scheduler)
+
+
+# The way of a fire.
+
+
+def test_a_fire_goes_from_the_entry_to_its_end(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, payload="all of them", priority="high")
+    (order,) = desk.orders
+    assert (order.function, order.workload, order.priority) == ("report", b"all of them", "high")
+    assert order.key == f"cron:{stage.row().id}:1:{NOON}"
+    assert stage.states() == ["pending"]
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:7")
+    stage.at(0.5, scheduler)
+    (fire,) = stage.fires()
+    assert (fire.state, fire.handle, fire.server, fire.attempt) == ("submitted", "H:7", "s:1", 1)
+    assert fire.submitted == NOON + 0.5
+    desk.say(STARTED)
+    stage.at(1, scheduler)
+    assert stage.states() == ["running"]
+    desk.say(ENDED, ok=True, data=b"42")
+    stage.at(9, scheduler)
+    (fire,) = stage.fires()
+    assert (fire.state, fire.started, fire.ended) == ("done", NOON + 1, NOON + 9)
+    assert fire.result == b"42"
+    assert scheduler.figures.lag(0.99) == 0.5
+
+
+def test_a_pass_says_when_the_next_has_to_come(stage: Stage) -> None:
+    scheduler = stage.scheduler()
+    scheduler.step()
+    scheduler.step()
+    assert 0.5 < scheduler.step() <= 1.0
+    stage.add()
+    stage.clock.now = NOON - 0.25
+    assert scheduler.step() == 0.25
+
+
+def test_an_envelope_says_which_fire_it_is(stage: Stage) -> None:
+    _, desk = claimed(stage, envelope=True)
+    said = json.loads(desk.orders[0].workload)
+    assert (said["entry"], said["nominal"], said["attempt"]) == (
+        "hourly",
+        "2026-03-01T12:00:00Z",
+        1,
+    )
+
+
+def test_what_is_refused_is_submitted_again(stage: Stage) -> None:
+    scheduler, desk = claimed(stage)
+    desk.say(REFUSED, reason="full")
+    stage.at(0.5, scheduler)
+    assert len(desk.orders) == 1
+    stage.at(2, scheduler)
+    assert len(desk.orders) == 2
+    assert desk.orders[0] == desk.orders[1]
+    assert stage.states() == ["pending"]
+
+
+def test_what_may_have_arrived_is_asked_for_first(stage: Stage) -> None:
+    scheduler, desk = claimed(stage)
+    desk.say(REFUSED, uncertain=True)
+    stage.at(1, scheduler)
+    stage.at(2, scheduler)
+    assert (len(desk.orders), len(desk.asked)) == (1, 1)
+    desk.say(WAITS)
+    stage.at(3, scheduler)
+    assert stage.states() == ["submitted"]
+
+
+def test_what_has_not_arrived_is_submitted_again(stage: Stage) -> None:
+    scheduler, desk = claimed(stage)
+    desk.say(REFUSED, uncertain=True)
+    stage.at(1, scheduler)
+    desk.say(UNKNOWN)
+    stage.at(2, scheduler)
+    stage.at(5, scheduler)
+    assert len(desk.orders) == 2
+
+
+def test_an_end_that_is_on_its_way_is_waited_for(stage: Stage) -> None:
+    scheduler, desk = claimed(stage)
+    desk.say(ACKNOWLEDGED, handle="H:1")
+    stage.at(1, scheduler)
+    stage.at(3, scheduler)
+    assert desk.looked
+    desk.say(UNKNOWN)
+    stage.at(4, scheduler)
+    assert stage.states() == ["submitted"]
+    desk.say(ENDED, ok=True)
+    stage.at(5, scheduler)
+    assert stage.states() == ["done"]
+
+
+def test_what_nobody_listens_to_is_asked_for_until_it_ends(stage: Stage) -> None:
+    scheduler, desk = claimed(stage)
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    desk.say(SEVERED)
+    for second in range(1, 8):
+        stage.at(second, scheduler)
+    assert desk.asked
+    assert desk.asked[0].handle == "H:1"
+    desk.say(STARTED, desk.asked[0], listening=False)
+    stage.at(9, scheduler)
+    assert stage.states() == ["running"]
+    desk.say(UNKNOWN, desk.asked[0], reason="forgotten")
+    stage.at(10, scheduler)
+    (fire,) = stage.fires()
+    assert (fire.state, fire.reason) == ("lost", "forgotten")
+
+
+# Ends.
+
+
+def test_attempts_have_one_key_and_an_end(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, retries=1, retry_delay=10, retry_jitter=0)
+    desk.end(ok=False, data=b"Traceback\nValueError: no")
+    stage.at(1, scheduler)
+    (fire,) = stage.fires()
+    assert (fire.state, fire.due, fire.reason) == ("pending", NOON + 11, "ValueError: no")
+    stage.at(12, scheduler)
+    first, second = desk.orders
+    assert (first.key, second.attempt) == (second.key, 2)
+    # News of the first attempt come too late.
+    desk.say(ENDED, first, ok=True)
+    desk.end(second, ok=False)
+    stage.at(13, scheduler)
+    (fire,) = stage.fires()
+    assert (fire.state, fire.attempt) == ("failed", 2)
+    assert stage.row().failures == 1
+
+
+def test_an_entry_that_fails_too_often_is_paused(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, pause_on_failure=2)
+    desk.end(ok=False)
+    stage.at(1, scheduler)
+    assert not stage.row().paused_at
+    stage.at(HOUR + 1, scheduler)
+    desk.end(ok=False)
+    stage.at(HOUR + 2, scheduler)
+    assert stage.row().paused_at
+    assert "2 fires in a row" in stage.row().paused_why
+    stage.at(2 * HOUR + 2, scheduler)
+    assert len(stage.fires()) == 2
+
+
+def test_an_executor_says_when_the_entry_fires_next(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, envelope=True)
+    said = {"geartrain": "next_run", "at": "2026-03-01T14:30:00Z"}
+    desk.end(data=json.dumps(said).encode())
+    stage.at(1, scheduler)
+    row = stage.row()
+    assert (row.next_fire, row.generation) == (NOON + 2.5 * HOUR, 2)
+    assert [(fire.state, fire.count) for fire in stage.fires()] == [("done", 1), ("skipped", 2)]
+    stage.at(2.5 * HOUR + 1, scheduler)
+    assert stage.fires()[-1].nominal == NOON + 2.5 * HOUR
+    assert stage.row().next_fire == NOON + 3 * HOUR
+
+
+def test_alerts_are_told_of_what_ended_badly(stage: Stage) -> None:
+    scheduler, desk = claimed(stage)
+    desk.end(ok=False)
+    stage.at(1, scheduler)
+    assert [(one.rule, one.subject) for one in stage.alerts] == [("failed", "hourly")]
+    stage.at(5 * HOUR, scheduler)
+    stage.at(9.5 * HOUR, scheduler)
+    assert [one.rule for one in stage.alerts if one.firing][-1] == "missed"
+
+
+# Time-outs.
+
+
+def test_what_no_worker_takes_is_taken_back(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, queue_timeout=30)
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    stage.at(1, scheduler)
+    stage.at(32, scheduler)
+    (fire,) = stage.fires()
+    assert (fire.state, desk.cancelled[0].handle) == ("timeout", "H:1")
+    assert "queue_timeout" in fire.reason
+
+
+def test_an_agent_is_told_to_end_what_takes_too_long(stage: Stage) -> None:
+    stage.store.greet(Agent("a"), HOUR)
+    scheduler, desk = claimed(stage, target="all", run_timeout=30)
+    assert desk.orders[0].function == "agent:a"
+    desk.say(ACKNOWLEDGED, handle="H:1")
+    desk.say(STARTED)
+    stage.at(1, scheduler)
+    stage.at(40, scheduler)
+    assert desk.sent == ["agent:a:control"]
+    assert stage.states() == ["timeout"]
+
+
+# Overlap, and what comes after.
+
+
+def test_what_waits_goes_when_the_earlier_one_has_ended(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, overlap="queue_one")
+    stage.at(HOUR, scheduler)
+    assert stage.states() == ["pending", "waiting"]
+    desk.end()
+    stage.at(HOUR + 5, scheduler)
+    stage.at(HOUR + 6, scheduler)
+    assert [order.key[-10:] for order in desk.orders] == [str(NOON), str(NOON + HOUR)]
+
+
+def test_the_next_fire_takes_the_earlier_one_back(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, overlap="cancel_old")
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    stage.at(1, scheduler)
+    stage.at(HOUR, scheduler)
+    assert stage.states() == ["cancelled", "pending"]
+    assert desk.cancelled[0].handle == "H:1"
+    desk.say(ENDED, desk.orders[0], ok=False)
+    stage.at(HOUR + 1, scheduler)
+    assert stage.states()[0] == "cancelled"
+
+
+def test_an_entry_fires_after_others(stage: Stage) -> None:
+    stage.add("other")
+    stage.add("sum", when=None, after=["hourly", "other"])
+    scheduler, desk = claimed(stage)
+    first, second = desk.orders
+    desk.end(first)
+    stage.at(1, scheduler)
+    assert stage.fires("sum") == []
+    desk.end(second)
+    stage.at(2, scheduler)
+    stage.at(3, scheduler)
+    (fire,) = stage.fires("sum")
+    assert (fire.origin, fire.nominal) == ("after", NOON)
+    assert desk.orders[-1].key.startswith(f"cron:{fire.schedule}:")
+
+
+def test_an_agent_that_comes_late_gets_the_last_fire(stage: Stage) -> None:
+    stage.store.greet(Agent("a"), 2 * HOUR)
+    scheduler, desk = claimed(stage, target="all", join_window="10m")
+    stage.store.greet(Agent("b"), HOUR)
+    for second in (10, 17, 24):
+        stage.at(second, scheduler)
+    assert [order.function for order in desk.orders] == ["agent:a", "agent:b"]
+
+
+def test_what_waits_for_an_agent_is_submitted_when_one_comes(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, target="shards:2")
+    assert desk.orders == []
+    stage.store.greet(Agent("a"), HOUR)
+    for second in (10, 17):
+        stage.at(second, scheduler)
+    assert [order.function for order in desk.orders] == ["agent:a", "agent:a"]
+
+
+# Several of them.
+
+
+def test_what_a_dead_scheduler_had_is_taken_over(stage: Stage) -> None:
+    _, desk = claimed(stage, lease=30)
+    other = stage.scheduler("two")
+    stage.at(20, other)
+    assert desk_of(other).orders == []
+    stage.at(31, other)
+    assert [order.key for order in desk_of(other).orders] == [desk.orders[0].key]
+    desk_of(other).end()
+    stage.at(32, other)
+    assert stage.states() == ["done"]
+
+
+def test_what_a_dead_scheduler_had_submitted_is_asked_for(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, lease=30)
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    stage.at(1, scheduler)
+    other = stage.scheduler("two")
+    stage.at(40, other)
+    (order,) = desk_of(other).asked
+    assert (order.handle, order.server) == ("H:1", "s:1")
+    assert desk_of(other).orders == []
+    desk_of(other).say(ENDED, order, ok=True, data=b"42")
+    stage.at(41, other)
+    assert stage.fires()[0].result == b"42"
+
+
+def test_a_scheduler_that_was_stopped_for_long_writes_nothing_of_what_it_had(
+    stage: Stage,
+) -> None:
+    scheduler, desk = claimed(stage, lease=30)
+    other = stage.scheduler("two")
+    stage.at(40, other)
+    desk_of(other).say(ACKNOWLEDGED, handle="H:2")
+    stage.at(41, other)
+    desk.end(ok=False)
+    stage.at(42, scheduler)
+    assert stage.fires()[0].handle == "H:2"
+    assert stage.states() == ["submitted"]
+    stage.at(HOUR + 1, scheduler)
+    assert scheduler.me is not None
+
+
+def test_two_schedulers_make_one_row(stage: Stage) -> None:
+    stage.add(when="* * * * *", overlap="allow")
+    both = [stage.scheduler("one"), stage.scheduler("two")]
+    for minute in range(10):
+        stage.at(minute * 60 + 0.5, *both)
+    fires = stage.fires()
+    assert len(fires) == len({fire.nominal for fire in fires}) == 10
+    orders = [order for one in both for order in desk_of(one).orders]
+    assert len(orders) == 10
+
+
+# Trouble.
+
+
+def test_nothing_is_claimed_by_a_machine_whose_clock_is_off(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.skew = 31.0
+    scheduler, desk = claimed(stage)
+    assert desk.orders == []
+    assert "nothing is claimed" in caplog.text
+    stage.skew = 2.0
+    stage.at(70, scheduler)
+    assert len(desk.orders) == 1
+    assert "+2.0 s off" in caplog.text
+
+
+def test_what_could_not_be_written_is_written_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler, desk = claimed(stage)
+
+    def lost(*_: object) -> None:
+        raise StoreUnavailable("lost")
+
+    desk.end()
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler.store, "mark", lost)
+        with pytest.raises(StoreUnavailable):
+            stage.at(1, scheduler)
+    stage.at(2, scheduler)
+    assert stage.states() == ["done"]
+
+
+def test_an_entry_that_can_not_be_planned_holds_up_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from geartrain.schedule import scheduler as module
+
+    plan = module.plan
+
+    def broken(row: Any, *rest: Any) -> Any:
+        if row.name == "broken":
+            raise KeyError(row.name)
+        return plan(row, *rest)
+
+    monkeypatch.setattr(module, "plan", broken)
+    stage.add("broken")
+    _, desk = claimed(stage)
+    assert len(desk.orders) == 1
+    assert "entry broken can't be planned" in caplog.text
+
+
+def test_a_fire_whose_entry_is_removed_is_taken_back(stage: Stage) -> None:
+    scheduler, desk = claimed(stage)
+    identity = stage.row().id
+    desk.say(ACKNOWLEDGED, handle="H:1")
+    stage.at(1, scheduler)
+    stage.store.remove("hourly", "ann")
+    desk.say(ENDED, ok=True)
+    stage.at(2, scheduler)
+    assert [fire.state for fire in stage.store.fires(schedule=identity)] == ["done"]
+
+
+def test_it_runs_until_it_is_stopped_and_gives_its_lease_back(stage: Stage) -> None:
+    scheduler = stage.scheduler()
+    ready = Event()
+    thread = Thread(target=scheduler.run, args=(ready.set,))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        assert [one.name for one in stage.store.instances()] == ["one"]
+    finally:
+        scheduler.stop()
+        thread.join()
+    assert stage.store.instances() == []
+    assert not desk_of(scheduler).is_running
