@@ -30,6 +30,13 @@ class SharedServer(ThreadServer):
         assert self.server.cluster is not None
         return self.server.cluster
 
+    def look(self) -> None:
+        """Have this server look for others that are gone, now."""
+        committer = self.cluster.committer
+        with committer.changed:
+            committer.look_due = 0.0
+            committer.changed.notify()
+
     def sleep(self, seconds: float) -> None:
         """Let time pass for this server alone, as if it had been stopped."""
 

@@ -157,7 +157,6 @@ class FakeSharedStore:
         self.address = address
         self.handle_prefix = prefix
         self.lease = lease
-        self.held_until = 0.0
         self.faults = Faults()
         self.generation = 0
         # Generations whose jobs this server has been given.

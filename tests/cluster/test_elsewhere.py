@@ -13,7 +13,7 @@ from geartrain.client.admin import AdminClient
 from geartrain.errors import ServerError
 from tests.cluster.conftest import SharedServer
 from tests.cluster.fake import FakeDatabase
-from tests.cluster.test_servers import submit, submit_foreground, take_over, worker
+from tests.cluster.test_servers import end_lease, submit, submit_foreground, take_over, worker
 from tests.server.peer import (
     GET_STATUS,
     STATUS_RES,
@@ -89,17 +89,18 @@ def test_a_result_in_parts_comes_in_parts(start: Start) -> None:
 def test_an_inquiry_outlives_the_server_that_had_the_job(
     start: Start, database: FakeDatabase
 ) -> None:
-    first, second, third = (start(name, lease=0.6) for name in ("one", "two", "three"))
+    first, second, third = (start(name, lease=30.0) for name in ("one", "two", "three"))
     handle = submit(first.peer(), b"f", b"")
     asker = second.peer()
     waiting = inquire(asker, handle)
     inquired(first, handle)
     first.shared.faults.refuse = True
     first.stop()
-    eventually(lambda: database.servers[1].taken_by > 0, "another has taken over")
-    heir = {2: second, 3: third}[database.servers[1].taken_by]
-    inquired(heir, handle)
-    runner = worker(heir)
+    end_lease(database, 1)
+    third.look()
+    eventually(lambda: database.servers[1].taken_by == 3, "another has taken over")
+    inquired(third, handle)
+    runner = worker(third)
     assert runner.grab() == handle
     runner.send(WORK_COMPLETE, handle, b"done elsewhere")
     asker.expect(WORK_COMPLETE, waiting, b"done elsewhere")
@@ -219,7 +220,7 @@ def test_a_server_that_takes_jobs_over_is_waited_for(start: Start, database: Fak
     """The database says that they are its own before it has read them."""
     first = start("one", lease=30.0)
     handle = submit(first.peer(), b"f", b"")
-    second, third = start("two", lease=0.6), start("three", lease=30.0)
+    second, third = start("two", lease=30.0), start("three", lease=30.0)
     asker, own = third.peer(), second.peer()
     asker.echo()
     own.echo()
@@ -234,8 +235,9 @@ def test_a_server_that_takes_jobs_over_is_waited_for(start: Start, database: Fak
         return adoptions
 
     second.shared.adopt = slowly  # type: ignore[method-assign,assignment]
-    with database.lock:
-        database.servers[1].ends = 0.0
+    first.shared.faults.refuse = True
+    end_lease(database, 1)
+    second.look()
     assert found.wait(10)
     for peer in (asker, own):
         peer.send(GET_STATUS, handle)

@@ -16,7 +16,6 @@ from tests.cluster.conftest import SharedServer
 from tests.cluster.fake import FakeDatabase
 from tests.server.peer import (
     CAN_DO,
-    DEADLINE,
     ERROR,
     GET_STATUS,
     GET_STATUS_UNIQUE,
@@ -68,6 +67,12 @@ def take_over(database: FakeDatabase) -> None:
     database.clock.ahead += 60.0
 
 
+def end_lease(database: FakeDatabase, generation: int) -> None:
+    """Let the lease of one server end now."""
+    with database.lock:
+        database.servers[generation].ends = database.clock() - 1.0
+
+
 def is_gone(database: FakeDatabase, generation: int) -> bool:
     return database.servers[generation].taken_by > 0
 
@@ -76,13 +81,15 @@ def is_gone(database: FakeDatabase, generation: int) -> bool:
 
 
 def test_jobs_of_a_server_that_is_gone_run_at_another(start: Start, database: FakeDatabase) -> None:
-    first, second = start("one", lease=0.6), start("two", lease=0.6)
+    first, second = start("one", lease=30.0), start("two", lease=30.0)
     client = first.peer()
     handles = [submit(client, b"f", unique) for unique in (b"", b"key", b"")]
     sleeper = worker(second)
     sleeper.send(PRE_SLEEP)
     # It dies: nothing more comes from it.
     first.shared.faults.refuse = True
+    end_lease(database, 1)
+    second.look()
     sleeper.expect(NOOP)
     assert [sleeper.grab() for _ in handles] == handles
     for handle in handles:
@@ -97,8 +104,7 @@ def test_what_a_server_leaves_in_good_order_is_taken_over_at_once(
     first, second = start("one", lease=30.0), start("two", lease=30.0)
     handle = submit(first.peer(), b"f", b"")
     first.stop()
-    second.call(setattr, second.cluster.committer, "look_due", 0.0)
-    second.cluster.committer.ask(lambda store: None).result(DEADLINE)
+    second.look()
     peer = worker(second)
     eventually(lambda: peer.grab() == handle, "it has the job")
 

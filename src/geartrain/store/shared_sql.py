@@ -104,17 +104,11 @@ class SharedSqlStore:
         """For how many seconds others leave this server's jobs alone after a renewal."""
         return self._lease
 
-    @property
-    def held_until(self) -> float:
-        """Until when, by ``time.monotonic``, the lease is known to last; see ``SharedStore``."""
-        return self._writer.held_until
-
     # Opening.
 
     def open(self) -> int:
         """Create or migrate the tables where needed, and join the servers; see ``SharedStore``."""
         self._writer.close()
-        self._writer.held_until = 0.0
         self._revived = 0
         try:
             bring_up_to_date(self.database, self._writer)
@@ -199,7 +193,6 @@ class SharedSqlStore:
             with suppress(StoreError):
                 self._membership.leave()
         self._writer.generation = 0
-        self._writer.held_until = 0.0
         self._writer.close()
         with self._asking:
             self._asker.close()

@@ -98,17 +98,6 @@ class SharedStore(QueueStore, Protocol):
         """For how many seconds others leave this server's jobs alone after a renewal."""
         ...
 
-    @property
-    def held_until(self) -> float:
-        """
-        Until when, by ``time.monotonic``, the lease is known to last; 0.0 before ``open``.
-
-        Counted from before the renewal was asked for. A server that finds this in the past
-        (it was stopped, or can't reach the database) may have been taken over: it assigns
-        nothing until ``renew`` has returned.
-        """
-        ...
-
     def renew(self) -> None:
         """
         Make the lease last for its whole length from now.

@@ -37,17 +37,13 @@ class SoleMember:
         self._address = address
         self._lease_lasts = lease
         self._generation = 0
+        # Until when the lease lasts, as far as it is known, by ``time.monotonic``.
         self._held_until = 0.0
 
     @property
     def lease(self) -> float:
         """For how many seconds no other server can take the store after a renewal."""
         return self._lease_lasts
-
-    @property
-    def held_until(self) -> float:
-        """Until when, by ``time.monotonic``, the lease is known to last; see ``SharedStore``."""
-        return self._held_until
 
     def adopt(self) -> Sequence[Adoption]:
         """Return nothing: what there is, is this server's."""

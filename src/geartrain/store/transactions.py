@@ -75,7 +75,6 @@ class Transactions:
     Attributes:
         generation: Of the server; 0 for none, and then no transaction may be fenced.
         lease: How long a renewal lasts, in seconds.
-        held_until: Until when the lease is known to last, by ``time.monotonic``.
 
     """
 
@@ -84,7 +83,6 @@ class Transactions:
         self.statements = statements
         self.generation = 0
         self.lease = 0.0
-        self.held_until = 0.0
         self._renewals = 0
         self._connector = Connector(database.connect)
         self._link: Link | None = None
@@ -113,7 +111,6 @@ class Transactions:
         doubtful: tuple[int, T] | None = None
         while True:
             finished: tuple[int, T] | None = None
-            began = monotonic()
             try:
                 link = self._linked(end)
                 link.limit(end, idle)
@@ -124,8 +121,6 @@ class Transactions:
                     done = work(self._begin(link, fenced))
                     finished = (self._renewals, done)
                     link.commit()
-                if fenced:
-                    self.held_until = began + self.lease
                 return finished[1]
             except self.database.errors as error:
                 meaning = self.database.meaning(error)
