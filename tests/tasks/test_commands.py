@@ -122,6 +122,7 @@ def test_dev_runs_a_server_and_a_worker_that_reloads(tmp_path: Path) -> None:
         assert program.process.wait(DEADLINE) == 0
 
 
+@pytest.mark.timeout(60)
 def test_dev_says_when_the_worker_has_ended_and_tries_again_with_other_code(
     tmp_path: Path,
 ) -> None:

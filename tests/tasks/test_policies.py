@@ -167,6 +167,7 @@ def test_every_pool_says_which_attempt_it_is(pool: str) -> None:
         shop.app.close()
 
 
+@pytest.mark.timeout(60)
 def test_a_job_that_takes_child_after_child_with_it_is_given_up_and_says_so(
     tmp_path: Path,
 ) -> None:
@@ -177,7 +178,8 @@ def test_a_job_that_takes_child_after_child_with_it_is_given_up_and_says_so(
         with RunningPool("process", concurrency=1):
             handle = shop.poison.delay(str(log))
             with pytest.raises(GivenUp, match="3 workers were lost with it") as caught:
-                handle.result(DEADLINE)
+                # Three processes start one after the other.
+                handle.result(3 * DEADLINE)
             assert len(set(log.read_text().split())) == 3
             assert shop.add.call(1) == 2
             # The same from the store, after the end.
@@ -196,10 +198,11 @@ def run(command: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(argv, capture_output=True, timeout=DEADLINE, check=False)
 
 
+@pytest.mark.timeout(60)
 def test_who_waits_for_a_job_that_kills_its_workers_hears_why_it_failed(tmp_path: Path) -> None:
     with TestServer() as server:
         shop.app.servers = server.address
-        called = shop.poison.options(timeout=DEADLINE)
+        called = shop.poison.options(timeout=3 * DEADLINE)
         with (
             RunningPool("process", concurrency=1),
             pytest.raises(GivenUp, match="was given up: 3 workers were lost with it"),

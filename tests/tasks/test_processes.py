@@ -205,6 +205,7 @@ def hold(path: str) -> str:
 """
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("pool", ["thread", "process", "async"])
 def test_hangup_has_a_worker_finish_and_start_anew_with_new_code(
     server: TestServer, app: App, tmp_path: Path, pool: str
