@@ -60,7 +60,7 @@ WAYS = {
         "geartrain",
         "process",
         # gearmand keeps no policies, and wakes nobody when a job's time has come.
-        ["processes", "retried", "later"],
+        ["processes", "retried", "later", "given_up"],
     ),
 }
 
@@ -226,7 +226,7 @@ def test_the_registry_lists_each_application_s_tasks(seen: dict[str, Any]) -> No
     listed = seen["listing"]
     assert "shop\tshop.tasks.mail\tdjango\tmail" in listed["all"]
     assert "shop\tshop.count_orders\tgeartrain\tdefault" in listed["all"]
-    assert len(listed["all"]) == 11
+    assert len(listed["all"]) == 12
     assert listed["mail"] == ["shop\tshop.tasks.mail\tdjango\tmail"]
     assert listed["other"] == []
 
@@ -239,6 +239,7 @@ def test_with_our_server_tasks_run_later_and_again_and_in_child_processes(shop: 
     assert shop.seen["processes"]["child"]
     assert shop.seen["processes"]["pid"] != shop.worker.pid
     # The first attempt failed; the policy of the settings had the server give it out again.
+    assert shop.seen["given_up"] == ["FAILED", 3, "geartrain.errors.GivenUp"]
     assert shop.seen["retried"] == ["SUCCESSFUL", 2, 2, 1]
 
 

@@ -119,6 +119,7 @@ class GeartrainBackend(BaseTaskBackend):
     def get_result(self, result_id: str) -> Any:
         """Return what the log knows of a task. Raises TaskResultDoesNotExist."""
         from geartrain.integrations.django.registry import django_tasks
+        from geartrain.integrations.django.settling import settle
 
         if not self.log:
             return super().get_result(result_id)
@@ -128,6 +129,7 @@ class GeartrainBackend(BaseTaskBackend):
             task = django_tasks()[row.task_path]
         except (ValueError, KeyError, model.DoesNotExist) as error:
             raise TaskResultDoesNotExist(result_id) from error
+        settle(row)
         task = task.using(
             priority=row.priority,
             queue_name=row.queue_name,

@@ -95,6 +95,19 @@ class JobLog(models.Model):
         self.finished_at = timezone.now()
         self.save(update_fields=["errors", "status", "finished_at"])
 
+    def give_up(self, error: Exception) -> None:
+        """Note that no worker will run it any more, unless one has begun with it meanwhile."""
+        errors = [
+            *self.errors,
+            {"exception_class_path": "geartrain.errors.GivenUp", "traceback": str(error)},
+        ]
+        now = timezone.now()
+        same = type(self).objects.filter(
+            pk=self.pk, status=TaskResultStatus.RUNNING, last_attempted_at=self.last_attempted_at
+        )
+        if same.update(errors=errors, status=TaskResultStatus.FAILED, finished_at=now):
+            self.errors, self.status, self.finished_at = errors, TaskResultStatus.FAILED, now
+
     def make_ready(self) -> None:
         """Note that it is to run once more."""
         self.status = TaskResultStatus.READY

@@ -56,6 +56,11 @@ def whoami():
 
 
 @task
+def vanish():
+    os._exit(1)
+
+
+@task
 def rest(seconds):
     time.sleep(seconds)
 
