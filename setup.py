@@ -25,7 +25,13 @@ COMPILED = [
     "src/geartrain/server/replies.py",
     "src/geartrain/server/requests.py",
     "src/geartrain/server/text_commands.py",
+    "src/geartrain/client/backoff.py",
+    "src/geartrain/client/batch.py",
+    "src/geartrain/client/job.py",
+    "src/geartrain/client/placement.py",
+    "src/geartrain/client/question.py",
     "src/geartrain/client/session.py",
+    "src/geartrain/client/unplaced.py",
     "src/geartrain/worker/session.py",
 ]
 # Packages' own files hold a docstring and nothing to speed up.

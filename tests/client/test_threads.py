@@ -11,8 +11,15 @@ import time
 import pytest
 
 from geartrain.client.sync import Client
-from geartrain.errors import ConnectionLost, JobTimeout
-from geartrain.wire.packet import ECHO_REQ, ECHO_RES, JOB_CREATED, SUBMIT_JOB, WORK_COMPLETE
+from geartrain.errors import ConnectionLost, JobTimeout, SubmissionUncertain
+from geartrain.wire.packet import (
+    ECHO_REQ,
+    ECHO_RES,
+    JOB_CREATED,
+    SUBMIT_JOB,
+    SUBMIT_JOB_BG,
+    WORK_COMPLETE,
+)
 from tests.client.scripted_server import DEADLINE, work_at_once
 
 
@@ -127,6 +134,25 @@ def test_a_thread_may_connect_elsewhere_while_another_leads(scripted):
         assert client.submit("f", background=True, timeout=DEADLINE) is not None
         assert client._ask(servers[1].address, ECHO_REQ, b"ping", DEADLINE) == [b"ping"]
         finish(held, b"slow")
+        leader.join(DEADLINE)
+        assert not leader.is_alive()
+
+
+def test_silence_is_noticed_though_the_one_who_leads_expects_no_answer(scripted):
+    def script(peer):
+        peer.expect(SUBMIT_JOB)
+        peer.send(JOB_CREATED, b"H:1")
+        peer.expect(SUBMIT_JOB_BG)
+        peer.wait_for_end()
+
+    with Client(str(scripted(script)), answer_timeout=0.2) as client:
+        job = client.submit("f", "slow")
+        leader = threading.Thread(target=job.exception, args=[DEADLINE])
+        leader.start()
+        while not client._pump.turns.leading:
+            time.sleep(0.001)
+        with pytest.raises(SubmissionUncertain):
+            client.submit("f", background=True, timeout=DEADLINE)
         leader.join(DEADLINE)
         assert not leader.is_alive()
 

@@ -13,13 +13,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from geartrain.client.reports import (
     NO_PROGRESS,
     EventKind,
     JobEvent,
     JobHandle,
     Progress,
-    number,
+    read_progress,
     server_error,
 )
 from geartrain.client.session import LOST_RUNNING, LOST_UNANSWERED, LOST_UNSENT, Event, Request
@@ -47,6 +49,7 @@ from geartrain.wire.packet import (
 MOST_RESENDS: Final = 5
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class JobRecord:
     """
     All that is known of one submission and its job.
@@ -201,7 +204,7 @@ class JobRecord:
         elif kind == WORK_WARNING:
             self._add(JobEvent("warning", args[1], self.progress))
         elif kind == WORK_STATUS:
-            self._receive_progress(Progress(number(args[1]), number(args[2])))
+            self._receive_progress(read_progress(args))
         elif kind == ERROR:
             self._end(server_error(args))
         self.note_change()

@@ -114,6 +114,12 @@ class Placement:
             return [self.current, *rest]
         return self.preferred
 
+    def best(self, unique: bytes, workload: bytes) -> Server:
+        """Return the first of `order`, which is all that most submissions ask for."""
+        if self.hashed:
+            return self.order(unique, workload)[0]
+        return self.current or self.preferred[0]
+
     def servers_at(self, address: Address | None) -> list[Server]:
         """Return the server at an address, which may be any; for None all, best first."""
         if address is None:

@@ -4,6 +4,8 @@ What a client asks a server, other than to run a job.
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
+
 from geartrain.client.address import Address, parse_address
 from geartrain.client.job import JobRecord
 from geartrain.client.reports import JobHandle, server_error
@@ -13,6 +15,7 @@ from geartrain.errors import GeartrainError, UsageError
 from geartrain.wire.packet import ERROR, GET_STATUS, GET_STATUS_UNIQUE
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Question:
     """
     A request that is answered by one packet: ECHO_REQ, OPTION_REQ, GET_STATUS.

@@ -115,6 +115,11 @@ def number(text: bytes) -> float:
     return value if abs(value) < 1e300 else 0
 
 
+def read_progress(args: list[bytes]) -> Progress:
+    """Return the arguments of WORK_STATUS as a value."""
+    return Progress(number(args[1]), number(args[2]))
+
+
 def read_status(args: list[bytes]) -> Status:
     """Return the arguments of STATUS_RES or STATUS_RES_UNIQUE as a value."""
     waiting = int(number(args[5])) if len(args) > 5 else None
@@ -130,6 +135,7 @@ __all__ = [
     "Progress",
     "Status",
     "number",
+    "read_progress",
     "read_status",
     "server_error",
 ]

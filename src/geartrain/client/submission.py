@@ -161,7 +161,7 @@ def name_bytes(name: Text, what: str) -> bytes:
         name = name.encode()
     elif not isinstance(name, bytes):
         raise UsageError(f"{what} is to be bytes or text, not {type(name).__name__}")
-    if b"\0" in name:
+    if 0 in name:
         raise UsageError(f"{what} {name!r} contains a NUL, which ends names in packets")
     return name
 

@@ -27,6 +27,7 @@ from geartrain.client.question import status_question
 from geartrain.client.reports import UNKNOWN_STATUS, JobHandle, Status, read_status
 from geartrain.client.settings import ANSWER_TIMEOUT, PATIENCE, ResendRule, Settings
 from geartrain.client.submission import (
+    Priority,
     Submission,
     SubmissionOptions,
     Text,
@@ -175,7 +176,9 @@ class Client:
         at: When | None = None,
         delay: float | None = None,
         timeout: float | None = None,
-        **options: Unpack[SubmissionOptions],
+        unique: Text | None = None,
+        priority: Priority = "normal",
+        reducer: Text | None = None,
     ) -> Job | JobHandle:
         """
         Submit a job, and return once the server has accepted it.
@@ -188,7 +191,9 @@ class Client:
                 Such a job is a background job.
             delay: Don't run it before that many seconds from now; the same.
             timeout: Seconds to wait for the server's word.
-            options: ``unique``, ``priority``, ``reducer``: see `Submission`.
+            unique: Key that joins equal jobs; this and the next ones as of `Submission`.
+            priority: ``high``, ``normal`` or ``low``.
+            reducer: Name of a function that the worker is to hand the parts to.
 
         Returns:
             A `Job` to wait for, or in the background a `JobHandle`.
@@ -202,13 +207,21 @@ class Client:
             UsageError: The arguments can't be sent.
 
         """
+        pump = self._pump
         submission = Submission(
-            function, workload, background=background, at=at, delay=delay, **options
+            function,
+            workload,
+            unique=unique,
+            priority=priority,
+            background=background,
+            at=at,
+            delay=delay,
+            reducer=reducer,
         )
-        job = Job(self._pump, submission, time.time())
-        with self._pump.turns.lock:
-            self._pump.submit(job)
-            if not self._pump.wait(job.answered, deadline_after(timeout)):
+        job = Job(pump, submission, time.time())
+        with pump.turns.lock:
+            pump.submit(job)
+            if not pump.wait(job.answered, deadline_after(timeout)):
                 job.forget()
                 raise JobTimeout(b"", timeout or 0.0)
         ticket = job.ticket()

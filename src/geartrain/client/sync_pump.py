@@ -9,13 +9,12 @@ receive that takes what is there.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
 from random import random
-from selectors import EVENT_READ, EVENT_WRITE
 from typing import Final
 
 from geartrain.client.address import Address
@@ -23,6 +22,7 @@ from geartrain.client.dialing import dial, explain
 from geartrain.client.job import JobRecord
 from geartrain.client.placement import Placement, Server, candidates, failures, next_attempt
 from geartrain.client.question import Question
+from geartrain.client.readiness import READABLE, WRITABLE
 from geartrain.client.session import Request, Session
 from geartrain.client.settings import Settings
 from geartrain.client.turns import Turns
@@ -43,6 +43,7 @@ class Connection:
     An open connection: its socket, its session, and what the socket did not take yet.
 
     Attributes:
+        name: The server's address, in words.
         heard_at: When the server last said something it owed, by the monotonic clock.
         answered: Whether it has said anything on this connection.
 
@@ -52,7 +53,9 @@ class Connection:
         "answered",
         "dirty",
         "heard_at",
+        "name",
         "open",
+        "poller",
         "server",
         "session",
         "socket",
@@ -62,18 +65,18 @@ class Connection:
 
     def __init__(self, server: Server, connected: socket.socket, session: Session) -> None:
         self.server = server
+        self.name = str(server.address)
         self.socket = connected
         self.session = session
-        self.unsent: deque[memoryview] = deque()
+        # Of this socket alone: whether there is something to read, were it only its end.
+        self.poller = select.poll()
+        self.poller.register(connected, select.POLLIN)
+        self.unsent: deque[bytes | memoryview] = deque()
         self.heard_at = 0.0
         self.answered = False
         self.open = True
         self.dirty = False
         self.watches_write = False
-
-    def is_behind(self) -> bool:
-        """Return whether there is output that the socket has not taken."""
-        return bool(self.unsent) or self.session.has_output()
 
 
 class Pump:
@@ -105,19 +108,18 @@ class Pump:
         self.dialing = False
         self.closed = False
         self.turns = Turns(self)
+        # Serves the sockets until something is done.
+        self.wait = self.turns.wait
         _PUMPS.add(self)
 
     # What the waiting threads do in turn.
 
-    def wait(self, done: Callable[[], bool], deadline: float | None) -> bool:
-        """Serve the sockets until ``done()``; return False where ``deadline`` came first."""
-        return self.turns.wait(done, deadline)
-
     def prepare(self, deadline: float | None) -> bool:
         """Send what is to be sent, and find servers for those who have none."""
         self.flush()
-        if self.unplaced:
-            self.unplaced.drop_forgotten()
+        if not self.unplaced.records:
+            return False
+        self.unplaced.drop_forgotten()
         if not self.unplaced or self.dialing or self.unplaced.next_attempt() > time.monotonic():
             return False
         self.place_all(deadline)
@@ -126,26 +128,26 @@ class Pump:
 
     def next_moment(self) -> float | None:
         """Return when to look for a server again, or whether one still answers."""
-        moments = []
-        if self.unplaced and not self.dialing:
-            moments.append(self.unplaced.next_attempt())
+        moment = None
+        if self.unplaced.records and not self.dialing:
+            moment = self.unplaced.next_attempt()
         patience = self.settings.answer_timeout
         if patience is not None:
-            moments += [
-                connection.heard_at + patience
-                for connection in self.connections.values()
-                if connection.session.waiting
-            ]
-        return min(moments) if moments else None
+            for connection in self.connections.values():
+                if connection.session.waiting:
+                    given_up_at = connection.heard_at + patience
+                    if moment is None or given_up_at < moment:
+                        moment = given_up_at
+        return moment
 
     def serve(self, connection: Connection, mask: int) -> None:
         """Read from and write to a socket that is ready."""
-        if mask & EVENT_READ and connection.open:
+        if mask & READABLE and connection.open:
             self.receive(connection)
-        if mask & EVENT_WRITE and connection.open:
+        if mask & WRITABLE and connection.open:
             self.send_output(connection)
 
-    def finish_pass(self) -> None:
+    def meet_moment(self) -> None:
         """Give up the connections whose server owes an answer for too long."""
         patience = self.settings.answer_timeout
         if patience is None:
@@ -161,18 +163,14 @@ class Pump:
         """Put a submission on its way: to a server, or where none is connected, in line for one."""
         if self.closed:
             raise UsageError("the client is closed; make a new one")
-        connection = self.find_connection(record)
+        best = self.unplaced.best_server(record)
+        connection = self.connections.get(best.address)
         if connection is not None and self.check(connection):
             self.send_job(connection, record)
         else:
             # Left to whoever waits next.
             self.unplaced.add(record)
             self.turns.ring_bell()
-
-    def find_connection(self, record: JobRecord) -> Connection | None:
-        """Return the connection that the submission should take, if it is open."""
-        best = self.placement.order(*record.key())[0]
-        return self.connections.get(best.address)
 
     def check(self, connection: Connection) -> bool:
         """
@@ -181,14 +179,16 @@ class Pump:
         A server that went away while nobody was waiting is noticed here, before a
         submission would be sent into nothing and be uncertain for it.
         """
-        if connection.session.is_quiet() and not connection.is_behind():
-            while self.receive(connection):
+        session = connection.session
+        if session.is_quiet() and not connection.unsent and not session.has_output():
+            # Asked first, because a receive in vain is an exception.
+            while connection.poller.poll(0) and self.receive(connection):
                 pass
         return connection.open
 
     def send_job(self, connection: Connection, record: JobRecord) -> None:
         """Put a submission on a connection."""
-        record.address = str(connection.server.address)
+        record.address = connection.name
         try:
             self.send(connection, record.make_request())
         except UsageError as error:
@@ -199,6 +199,9 @@ class Pump:
         session = connection.session
         if not session.waiting:
             connection.heard_at = time.monotonic()
+            if self.turns.leading:
+                # Who waits for the sockets has not counted on an answer that may fail to come.
+                self.turns.ring_bell()
         session.send(request)
         if not connection.dirty:
             connection.dirty = True
@@ -354,8 +357,9 @@ class Pump:
             self.lose(connection, None)
             return False
         self.take(connection, data)
-        if connection.session.fault is not None:
-            self.lose(connection, connection.session.fault)
+        fault = connection.session.fault
+        if fault is not None:
+            self.lose(connection, fault)
         return connection.open
 
     def take(self, connection: Connection, data: bytes) -> None:
@@ -377,25 +381,25 @@ class Pump:
     def send_output(self, connection: Connection) -> None:
         """Send as much as the socket takes; have the leader wait for room for the rest."""
         session = connection.session
+        unsent = connection.unsent
         try:
-            while True:
-                if not connection.unsent:
-                    connection.unsent.extend(memoryview(part) for part in session.take_output())
-                    if not connection.unsent:
-                        break
-                piece = connection.unsent[0]
+            while unsent or session.has_output():
+                if not unsent:
+                    unsent.extend(session.take_output())
+                piece = unsent[0]
                 count = connection.socket.send(piece)
                 session.note_sent(count)
                 if count == len(piece):
-                    connection.unsent.popleft()
+                    unsent.popleft()
                 else:
-                    connection.unsent[0] = piece[count:]
+                    unsent[0] = memoryview(piece)[count:]
         except BlockingIOError:
             pass
         except OSError as error:
             self.lose(connection, error)
             return
-        self.watch_write(connection, connection.is_behind())
+        if unsent or connection.watches_write:
+            self.watch_write(connection, bool(unsent))
 
     def unsent_size(self) -> int:
         """Return how many bytes wait to be sent, on all connections together."""
@@ -408,7 +412,7 @@ class Pump:
         """Have the leader wait for room in the socket's buffer, or no more."""
         if wanted != connection.watches_write:
             connection.watches_write = wanted
-            self.turns.watch_write(connection.socket, connection, wanted)
+            self.turns.watch(connection.socket, connection, wanted)
 
     # Losing connections.
 

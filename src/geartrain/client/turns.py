@@ -12,7 +12,6 @@ What the sockets are for is the crew's business.
 from __future__ import annotations
 
 import contextlib
-import selectors
 import socket
 import threading
 import time
@@ -21,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
+
+from geartrain.client.readiness import Readiness
 
 
 class Crew(Protocol):
@@ -39,10 +40,10 @@ class Crew(Protocol):
         """Return when something is due that no socket tells, by the monotonic clock."""
 
     def serve(self, data: Any, mask: int) -> None:
-        """Serve a socket that is ready, registered with ``data``."""
+        """Serve a socket that is ready, registered with ``data``; see `Readiness.wait`."""
 
-    def finish_pass(self) -> None:
-        """Do what is due after the sockets have been served."""
+    def meet_moment(self) -> None:
+        """Do what was due at the moment that ``next_moment`` named."""
 
 
 class Follower:
@@ -84,7 +85,7 @@ class Turns:
         self.expected_callbacks = 0
         self.helper: threading.Thread | None = None
         # Opened with the first socket.
-        self.selector: selectors.BaseSelector | None = None
+        self.selector: Readiness | None = None
         self.bell: tuple[socket.socket, socket.socket] | None = None
         self.closed = False
 
@@ -121,32 +122,31 @@ class Turns:
 
     def lead(self, deadline: float | None) -> None:
         """Wait for the sockets once, and have those served that are ready."""
-        selector = self.open_selector()
-        timeout = self.time_to_sleep(deadline)
+        selector = self.selector or self.open_selector()
+        moment = self.crew.next_moment()
+        due = deadline if moment is None or (deadline is not None and deadline < moment) else moment
+        timeout = None if due is None else max(0.0, due - time.monotonic())
         self.leading = True
         # As unlocked() does; written out because each single submission comes by here.
         self.lock.release()
         try:
-            ready = selector.select(timeout)
+            ready = selector.wait(timeout)
         finally:
             self.lock.acquire()
             self.leading = False
-        for key, mask in ready:
-            if key.data is None:
+        for descriptor, mask in ready:
+            # None where another thread has taken it out meanwhile.
+            data = selector.watched.get(descriptor)
+            if data is self.bell:
                 self.silence_bell()
-            else:
-                self.crew.serve(key.data, mask)
-        self.crew.finish_pass()
-        self.settle()
+            elif data is not None:
+                self.crew.serve(data, mask)
+        if moment is not None and moment <= time.monotonic():
+            self.crew.meet_moment()
+        if self.followers:
+            self.settle()
         if self.closed:
             self.dispose()
-
-    def time_to_sleep(self, deadline: float | None) -> float | None:
-        """Return for how many seconds the leader may sleep; None for as long as it takes."""
-        moment = self.crew.next_moment()
-        if moment is None or (deadline is not None and deadline < moment):
-            moment = deadline
-        return None if moment is None else max(0.0, moment - time.monotonic())
 
     def follow(self, done: Callable[[], bool], deadline: float | None) -> None:
         """Sleep until the leader says that ``done()``, or leaves."""
@@ -176,31 +176,25 @@ class Turns:
 
     # The sockets to wait for, and a bell that wakes the leader when they change.
 
-    def open_selector(self) -> selectors.BaseSelector:
+    def open_selector(self) -> Readiness:
         """Return the selector, made when first needed."""
         if self.selector is None:
-            self.selector = selectors.DefaultSelector()
+            self.selector = Readiness()
             self.bell = socket.socketpair()
             for end in self.bell:
                 end.setblocking(False)
-            self.selector.register(self.bell[0], selectors.EVENT_READ)
+            self.selector.watch(self.bell[0], self.bell)
         return self.selector
 
-    def watch(self, watched: socket.socket, data: object) -> None:
-        """Wait for a socket from now on."""
-        self.open_selector().register(watched, selectors.EVENT_READ, data)
-        self.ring_bell()
-
-    def watch_write(self, watched: socket.socket, data: object, wanted: bool) -> None:
-        """Wait for room to write as well, or no more."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
-        self.open_selector().modify(watched, events, data)
+    def watch(self, watched: socket.socket, data: object, writes: bool = False) -> None:
+        """Wait for a socket from now on, and with ``writes`` also for room to write."""
+        self.open_selector().watch(watched, data, writes)
         self.ring_bell()
 
     def unwatch(self, watched: socket.socket) -> None:
         """Wait for a socket no more."""
         if self.selector is not None:
-            self.selector.unregister(watched)
+            self.selector.unwatch(watched)
 
     def ring_bell(self) -> None:
         """Wake the leader, if there is one: what it waits for has changed."""
@@ -261,20 +255,14 @@ class Turns:
 
     def dispose(self) -> None:
         """Let go of the selector and the bell."""
-        if self.selector is not None:
-            self.selector.close()
-            self.selector = None
+        self.selector = None
         if self.bell is not None:
             for end in self.bell:
                 end.close()
             self.bell = None
 
     def start_anew_in_child(self) -> None:
-        """
-        Forget the threads of the process that was forked, and its selector.
-
-        Closed before any socket is taken out of it, which would take it out of the parent's.
-        """
+        """Forget the threads of the process that was forked, and what they waited for."""
         self.lock = threading.Lock()
         self.leading = False
         self.followers = []

@@ -37,6 +37,10 @@ class Unplaced:
     def __len__(self) -> int:
         return len(self.records)
 
+    def best_server(self, record: JobRecord) -> Server:
+        """Return the server that a submission should go to."""
+        return self.placement.best(*record.key())
+
     def next_attempt(self) -> float:
         """Return when to look for a server again; now for those that have not tried any."""
         patience_ends = min(record.give_up_at for record in self.records)
