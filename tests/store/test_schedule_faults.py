@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -131,6 +133,31 @@ def test_file_that_was_replaced_is_not_written(schedules: SqlScheduleStore, path
         schedules.claim(me, 10, fire_once)
     aside.rename(path)
     assert len(schedules.claim(me, 10, fire_once)) == 1
+
+
+def test_another_program_that_closes_the_file_takes_nothing_away(
+    sqlite: Callable[..., SqliteStore], path: Path
+) -> None:
+    """The schedules are opened later than the queue, in the same process."""
+    queue = sqlite()
+    queue.open()
+    schedules = open_schedules(f"sqlite:///{path}")
+    schedules.open()
+    log = path.with_name(f"{path.name}-wal").stat().st_ino
+    for _ in range(2):
+        # It would check the log in and delete it, if it thought that nobody else was there.
+        program = (
+            "import sqlite3, sys; found = sqlite3.connect(sys.argv[1]);"
+            "print(found.execute('SELECT count(*) FROM geartrain_schedules').fetchall());"
+            "found.close()"
+        )
+        subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=10)
+        assert path.with_name(f"{path.name}-wal").stat().st_ino == log
+        assert path.with_name(f"{path.name}-shm").exists()
+    queue.commit(Batch([make_job(FIRST + 1)]))
+    ready(schedules)
+    schedules.close()
+    queue.close()
 
 
 def test_file_that_is_no_database_is_left_alone(path: Path) -> None:

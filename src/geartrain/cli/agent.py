@@ -43,7 +43,7 @@ def agent(
         typer.Option(help="Directory for what it remembers.", show_default="geartrain-agent"),
     ] = None,
     tags: Annotated[
-        list[str] | None, typer.Option("--tag", help="What it is chosen by. May be repeated.")
+        list[str] | None, typer.Option("--tags", help="What it is chosen by. May be repeated.")
     ] = None,
     allow: Annotated[
         list[str] | None,

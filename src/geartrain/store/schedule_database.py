@@ -113,7 +113,7 @@ class SqliteSchedules:
         check_place(self.path)
         self.engine.dispose()
         try:
-            check_file(self.path, 0)
+            check_file(self.path, 0, is_shared=True)
             self._identity = identity(self.path)
             self._bring_up_to_date()
         except OSError as error:

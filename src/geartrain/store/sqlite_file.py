@@ -45,13 +45,16 @@ def check_place(path: str) -> None:
         raise UsageError(f"{path} is not a file: choose another path for the store")
 
 
-def check_file(path: str, generation: int) -> bool:
+def check_file(path: str, generation: int, *, is_shared: bool = False) -> bool:
     """
     Make sure there is a file that SQLite may open, and that it was not emptied.
 
     Args:
         path: The store's file; created, for its owner and group, when missing.
         generation: How often the store was started before, as far as is known.
+        is_shared: Whether this process may have it open in SQLite already. Then it is not read
+            here: closing any descriptor of it would drop the locks that SQLite holds on it, and
+            another program's SQLite would take away the log that is written to.
 
     Returns:
         Whether it was created.
@@ -63,7 +66,8 @@ def check_file(path: str, generation: int) -> bool:
     log = f"{path}-wal"
     logged = os.path.exists(log) and os.path.getsize(log) > 0
     if not missing and os.path.getsize(path):
-        check_header(path, logged)
+        if not is_shared:
+            check_header(path, logged)
         return False
     if logged:
         # SQLite would delete it.
