@@ -106,6 +106,10 @@ faults: .venv/.developer ## Kill, stop, fill up, slow down and cut off servers a
 	@for database in postgresql galera; do \
 		$(BIN)/python -m tests.faults.takeover --store $$database --rounds 50; \
 		$(BIN)/python -m tests.faults.asleep --store $$database --seconds 30; done
+	@for store in sqlite postgresql galera; do \
+		$(BIN)/python -m tests.faults.schedulers --store $$store --seconds 120; done
+	@for store in postgresql galera; do \
+		$(BIN)/python -m tests.faults.schedulers --store $$store --seconds 60 --fault down --fault hang; done
 	@$(BIN)/python -m tests.agent.partition --rounds 10
 
 .PHONY: stores

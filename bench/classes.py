@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .kinds import Class, Contestant, Line
 from .python_queues import PYTHON_QUEUES
+from .schedules import SCHEDULES
 from .stores import STORES
 from .work import (
     abilities,
@@ -269,6 +270,7 @@ CLASSES = (
         (OURS_DURABLE,),
         rounds=1,
     ),
+    *SCHEDULES,
     STORES,
     PYTHON_QUEUES,
 )

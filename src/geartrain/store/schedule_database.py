@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from time import monotonic, sleep, time
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, Table, create_engine, literal_column, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    QueuePool,
+    Select,
+    Table,
+    create_engine,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql import Insert
 
@@ -44,6 +53,8 @@ POOL: Final[dict[str, Any]] = {"pool_size": 4, "max_overflow": 12, "pool_timeout
 TURN: Final = 0.001
 # Seconds until the database ends the transaction of an instance that was stopped in the middle.
 IDLE: Final = 2
+# Seconds for which a measured clock is trusted.
+MEASURED_FOR: Final = 1.0
 # Seconds for opening, in which others may create the tables.
 PATIENCE: Final = 15.0
 
@@ -243,6 +254,7 @@ class PostgresqlSchedules:
 
     def __init__(self, database: PostgresqlDatabase) -> None:
         self.database = database
+        self._clock = ServerClock(database.now)
         self.name = database.name
         self.errors = database.errors
         self.engine = create_engine(
@@ -271,7 +283,7 @@ class PostgresqlSchedules:
 
     def now(self, connection: Connection) -> float:
         """Return the server's time."""
-        return float(connection.execute(select(literal_column(self.database.now))).scalar_one())
+        return self._clock.now(connection)
 
     def insert_new(self, table: Table) -> Insert:
         """Return an insert that leaves alone what is there already."""
@@ -299,6 +311,7 @@ class MysqlSchedules:
 
     def __init__(self, database: MysqlDatabase) -> None:
         self.database = database
+        self._clock = ServerClock(database.now)
         self.name = database.name
         self.errors = database.errors
         self.engine = create_engine(
@@ -340,7 +353,7 @@ class MysqlSchedules:
 
     def now(self, connection: Connection) -> float:
         """Return the server's time."""
-        return float(connection.execute(select(literal_column(self.database.now))).scalar_one())
+        return self._clock.now(connection)
 
     def insert_new(self, table: Table) -> Insert:
         """Return an insert that leaves alone what is there already."""
@@ -358,6 +371,45 @@ class MysqlSchedules:
 
 
 UNKNOWN_VARIABLE: Final = 1193
+
+
+class ServerClock:
+    """
+    A database server's clock, told without asking it each time.
+
+    It is measured each second, by a clock of this machine that nobody sets and that goes on while
+    the process is stopped. What is told is never ahead of the server's clock, and behind it by no
+    more than an answer took.
+
+    Args:
+        query: SQL of the server's time.
+
+    """
+
+    def __init__(self, query: str) -> None:
+        self._query: Select[tuple[Any]] = select(literal_column(query))
+        self._ahead = 0.0
+        self._took = 0.0
+        self._measured = float("-inf")
+
+    def now(self, connection: Connection) -> float:
+        """Return the server's time."""
+        here = clock_gettime(CLOCK_BOOTTIME)
+        if not 0 <= here - self._measured < MEASURED_FOR:
+            return self._measure(connection, here)
+        return here + self._ahead
+
+    def _measure(self, connection: Connection, asked: float) -> float:
+        found = float(connection.execute(self._query).scalar_one())
+        answered = clock_gettime(CLOCK_BOOTTIME)
+        ahead, took = found - answered, answered - asked
+        # An answer that was long on its way tells less than an earlier one, unless that is wrong.
+        if took <= self._took or not 0 <= self._ahead - ahead <= took:
+            self._ahead, self._took = ahead, took
+        # In time a shorter one is forgotten, for clocks drift.
+        self._took *= 1.1
+        self._measured = answered
+        return answered + self._ahead
 
 
 def create_shared(database: PostgresqlDatabase | MysqlDatabase) -> None:
