@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from geartrain.store.batch import Batch
 from geartrain.store.url import open_store
 from tests.server.bystander import UNDISTURBED, Bystander
 from tests.server.peer import (
@@ -24,6 +25,7 @@ from tests.server.peer import (
 from tests.server.servers import ThreadServer
 from tests.services.availability import require
 from tests.services.key_value import MemcachedServer, RedisServer, Service
+from tests.store.samples import make_jobs, numbers
 
 KINDS = {"redis": RedisServer, "memcached": MemcachedServer}
 # Seconds within which a submission is refused, and a store that is back is used again.
@@ -70,6 +72,18 @@ def test_store_trouble_is_told_at_once_disturbs_nobody_and_heals(
         assert drained(again.peer()) == []
     finally:
         again.stop()
+
+
+def test_jobs_that_the_server_names_as_refused_are_taken_out(service: Service) -> None:
+    store = open_store(service.url(), handle_prefix=b"H:x")
+    store.open()
+    try:
+        kept, refused = make_jobs(2)
+        store.commit(Batch([kept, refused]))
+        store.commit(Batch(refused=[refused.number]))
+        assert numbers(store) == [kept.number]
+    finally:
+        store.close()
 
 
 def submit(client: Peer, workload: bytes) -> bool:

@@ -468,6 +468,24 @@ def test_results_do_not_pile_up_before_a_store_that_does_not_work() -> None:
     assert [result.number for result in batch.results] == [7, 8, 9]
 
 
+def test_a_store_of_one_server_at_a_time_is_told_what_got_through_after_its_time_only() -> None:
+    """It takes out by itself what a commit that failed has left; that list would never end."""
+    waiting = Commits(shared=True, sole=True)
+    for _ in range(3):
+        waiting.put(Batch(kept_jobs(5)), 0.0)
+        assert waiting.start(0.0) is not None
+        assert len(waiting.failed()) == 5
+    waiting.put(Batch(kept_jobs(2)), 0.0)
+    batch = waiting.start(0.0)
+    assert batch is not None
+    assert batch.refused == []
+    assert len(waiting.give_up()) == 2
+    assert waiting.succeeded() == []
+    batch = waiting.start(1.0)
+    assert batch is not None
+    assert batch.refused == [1, 2]
+
+
 # How long submissions wait.
 
 

@@ -51,6 +51,8 @@ class Commits:
         shared: Several servers use the store. It removes jobs before it adds others, and a job
             that was refused may have been joined by another server's submission before it is
             taken out; others add first, and know their own submissions only.
+        sole: One at a time, though: such a store takes out by itself what a commit that failed
+            may have left in it.
 
     Attributes:
         stalled: A commit has taken too long, so its jobs were given up; what is put now
@@ -72,13 +74,15 @@ class Commits:
         "owed_removals",
         "removing",
         "shared",
+        "sole",
         "stalled",
         "under_way",
         "waiting_since",
     )
 
-    def __init__(self, shared: bool = False) -> None:
+    def __init__(self, shared: bool = False, sole: bool = False) -> None:
         self.shared = shared
+        self.sole = sole
         # What goes into the next commits; the jobs it adds perhaps into several.
         self.coming = Batch()
         # When the first of the jobs that wait came in, or when a commit began that had no room
@@ -190,7 +194,7 @@ class Commits:
         jobs = self.end()
         self.failing = True
         self.owed.results = newest(self.owed.results)
-        if self.shared:
+        if self.shared and not self.sole:
             # The store may have kept them all the same, where others can see and join them.
             self.owed_removals += [job.number for job in jobs]
         # What came in meanwhile has waited for a store that does not work.

@@ -35,6 +35,9 @@ Answer = Callable[[list[Job], StoreError | None, Sequence[Coalesced]], None]
 
 # Seconds until what could not be stored is tried again when nothing new comes in.
 _RETRY_AFTER = 0.5
+# Seconds that pass after a commit that failed before the next is tried. A store that is gone says
+# so at once, and clients try again at once: in between others have their turn.
+_BREATH = 0.05
 
 
 class Question:
@@ -189,6 +192,11 @@ class Committer:
             jobs = self.settle(error)
         self.log_change(was_failing, jobs, error)
         self.tell(batch, jobs, error, coalesced)
+        # An error holds the frames it came through, with all jobs of the batch, and one of those
+        # frames is this: left to the garbage collector, thousands of them hold up everybody.
+        error = None
+        if self.commits.failing:
+            time.sleep(_BREATH)
 
     def settle(self, error: StoreError | None) -> list[Job]:
         """End the commit under way, and return the jobs whose submitters are to be told."""

@@ -21,6 +21,7 @@ from geartrain.server.lease import Lease
 from geartrain.store.batch import Batch, Coalesced, Joined
 from geartrain.store.queue_store import Damaged
 from geartrain.store.shared_store import Adoption, SharedStore
+from geartrain.store.sole_member import SoleMember
 
 logger = logging.getLogger("geartrain.server")
 
@@ -89,7 +90,7 @@ class SharedCommitter(Committer):
         self.lease = lease
         self.listener = listener
         self.clock = clock
-        self.commits = Commits(shared=True)
+        self.commits = self.no_commits()
         # Another server has taken over. Both threads read it, with ``changed`` held or not.
         self.away = False
         # Start of the handles to join again with, once the event loop has dropped what it held.
@@ -100,6 +101,10 @@ class SharedCommitter(Committer):
         self.join_due = 0.0
         # Why joining failed last, to be said once.
         self.join_failure = ""
+
+    def no_commits(self) -> Commits:
+        """Return what there is to commit in the beginning."""
+        return Commits(shared=True, sole=isinstance(self.shared_store, SoleMember))
 
     # For the event loop.
 
@@ -264,7 +269,7 @@ class SharedCommitter(Committer):
         self.looking = False
         with self.changed:
             self.away = True
-            self.commits = Commits(shared=True)
+            self.commits = self.no_commits()
             self.new_prefix = b""
             self.join_due = self.clock()
         self.listener.lost()

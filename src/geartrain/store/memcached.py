@@ -296,7 +296,8 @@ class MemcachedStore(SoleMember):
             self._results.keep(client, batch.results)
             sent = monotonic()
             self._extend(client)
-            dones = [*batch.dones, *(letter.job.number for letter in batch.dead)]
+            dones = [*batch.refused, *batch.dones]
+            dones += [letter.job.number for letter in batch.dead]
             jobs = head.jobs.changed((job.number for job in adds), dones)
             letters = head.letters.changed((letter.job.number for letter in dead), ())
             self._exchange(client, jobs, letters)

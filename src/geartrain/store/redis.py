@@ -292,7 +292,8 @@ class RedisStore(SoleMember):
         """Make all of it part of Redis in one script, or none of it; see ``QueueStore``."""
         if batch.is_empty():
             return ()
-        dones = [*batch.dones, *(letter.job.number for letter in batch.dead)]
+        dones = [*batch.refused, *batch.dones]
+        dones += [letter.job.number for letter in batch.dead]
         adds = [(job.number, pack_job(job)) for job in batch.adds]
         self._refuse_large(adds)
         parts: tuple[Sequence[tuple[Any, ...]], ...] = (
