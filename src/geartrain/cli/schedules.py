@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from geartrain.cli.import_gearmand import url_of
 from geartrain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,9 +55,14 @@ def opened(store: str, config: Path | None) -> Iterator[ScheduleStore]:
         StoreUnavailable: It can't be reached.
 
     """
+    from geartrain.schedule.settings import load_scheduler_settings
     from geartrain.store.schedule_sql import open_schedules
 
-    found = open_schedules(url_of_schedules(store, config))
+    url = url_of_schedules(store, config)
+    settings = load_scheduler_settings(config)
+    # A copy of another database than the one that was asked for would be of no use.
+    reader = "" if store and url != settings.store else settings.store_reader
+    found = open_schedules(url, reader=url_of(reader) if reader else "")
     found.open()
     try:
         yield found
@@ -66,17 +72,13 @@ def opened(store: str, config: Path | None) -> Iterator[ScheduleStore]:
 
 def url_of_schedules(store: str, config: Path | None) -> str:
     """Return the URL of the store; raises UsageError."""
-    from geartrain.cli.import_gearmand import url_of
-    from geartrain.configuration import checked, read_tables, table_of
+    from geartrain.schedule.settings import load_scheduler_settings
     from geartrain.server.configuration import load_settings
     from geartrain.server.settings import Settings
     from geartrain.server.store_url import store_url
 
-    settings, own = Settings(), ""
-    if config is not None:
-        table = table_of(config, read_tables(config), "scheduler")
-        own = checked(config, "store", "str", table.get("store", ""))
-        settings = load_settings(config)
+    own = load_scheduler_settings(config).store
+    settings = load_settings(config) if config else Settings()
     if store and not (own and store == os.environ.get("GEARTRAIN_STORE")):
         # What was said last counts; what the environment says is for the queue as well.
         return url_of(store)
