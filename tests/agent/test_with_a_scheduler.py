@@ -174,6 +174,23 @@ def test_an_agent_that_starts_fires_what_is_to_fire_at_the_start(
     assert (tmp_path / "starts").read_text() == "started\n" * 2
 
 
+def test_an_agent_that_comes_late_gets_the_fire_too(
+    schedules: Schedules, start_agent: Start
+) -> None:
+    start_agent("punctual", allow=["*"], tags=["joining"])
+    schedules.wait_for_agents("punctual")
+    row = schedules.soon(
+        "joined", command="true", target="all", tags=("joining",), join_window=60.0
+    )
+    schedules.ended(row, 1)
+    start_agent("late", allow=["*"], tags=["joining"])
+    punctual_and_late = schedules.ended(row, 2)
+    assert {(one.target, one.state) for one in punctual_and_late} == {
+        ("late", "done"),
+        ("punctual", "done"),
+    }
+
+
 def test_a_fire_whose_agent_is_killed_is_told_and_tried_again_as_the_entry_says(
     schedules: Schedules, start_agent: Start, tmp_path: Path
 ) -> None:

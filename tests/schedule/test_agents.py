@@ -21,7 +21,8 @@ from geartrain.schedule.greeting import (
     read_table,
 )
 from geartrain.schedule.standing import paused, to_schedule
-from geartrain.store.schedule_rows import MISSED, SUBMITTED, Fire
+from geartrain.store.schedule_rows import FAILED as FAILED_ROW
+from geartrain.store.schedule_rows import MISSED, SKIPPED, SUBMITTED, Fire
 from geartrain.store.schedule_sql import open_schedules
 from geartrain.store.schedule_store import ScheduleStore
 
@@ -154,12 +155,16 @@ def test_a_fire_that_has_a_row_is_left_to_its_job_unless_nobody_knew_what_became
     fires = [
         Fire(schedule, 1, NOW, "host-a", state=SUBMITTED),
         Fire(schedule, 1, NOW + 60, "host-a", state=MISSED, ended=NOW, reason="late"),
+        Fire(schedule, 1, NOW + 120, "host-a", state=SKIPPED, ended=NOW, reason="overlap"),
+        Fire(schedule, 1, NOW + 180, "host-a", state=FAILED_ROW, ended=NOW, reason="as it said"),
     ]
     store.insert(fires, "test")
-    greet(store, reports=(report(schedule), report(schedule, NOW + 60)))
-    missed, submitted = store.fires(schedule=schedule)
+    greet(store, reports=tuple(report(schedule, fire.nominal) for fire in fires))
+    failed, skipped, missed, submitted = store.fires(schedule=schedule)
     assert (submitted.state, submitted.origin) == (SUBMITTED, "clock")
-    assert (missed.state, missed.origin, missed.reason) == ("done", "offline", "")
+    for one in (missed, skipped):
+        assert (one.state, one.origin, one.reason) == ("done", "offline", "")
+    assert (failed.state, failed.reason) == ("failed", "as it said")
 
 
 @pytest.mark.parametrize(

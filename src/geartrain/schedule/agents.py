@@ -27,7 +27,7 @@ from geartrain.schedule.greeting import (
     Table,
     read_greeting,
 )
-from geartrain.store.schedule_rows import DONE, FAILED, LOST, MISSED, Agent, Fire, Schedule
+from geartrain.store.schedule_rows import DONE, FAILED, FINAL, Agent, Fire, Schedule
 from geartrain.store.schedule_store import ScheduleStore
 
 __all__ = ["LEASE", "Greetings", "answer_greeting", "is_local", "table_for"]
@@ -38,8 +38,8 @@ logger = logging.getLogger("geartrain.scheduler")
 LEASE: Final = 30.0
 _PAGE: Final = 1_000
 _ORIGINS: Final = ("offline", "reboot")
-# What an outcome that is known takes the place of.
-_UNKNOWN: Final = (MISSED, LOST)
+# What tells how a fire ended that somebody ran; any other end gives way to that.
+_RAN: Final = (DONE, FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +228,9 @@ def note_reports(store: ScheduleStore, greeting: Greeting) -> None:
     """
     Insert the fires that an agent ran by itself.
 
-    One that has a row is left as it is: its job asks the agent, and is answered from its journal.
-    But what became of a fire that counted as missed or lost is known now.
+    One that has a row which has not ended is left as it is: its job asks the agent, and is answered
+    from its journal. But a fire that counted as skipped, missed or lost was run, and that is known
+    now.
     """
     known = {
         row.id: row
@@ -248,7 +249,7 @@ def note_reports(store: ScheduleStore, greeting: Greeting) -> None:
             for one in store.at_nominal([report.schedule], report.nominal)
             if (one.generation, one.target) == (report.generation, report.target)
         ]
-        if not old or old[0].state in _UNKNOWN:
+        if not old or (old[0].state in FINAL and old[0].state not in _RAN):
             store.insert([fire], f"agent {greeting.agent}", again=bool(old))
 
 
