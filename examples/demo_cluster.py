@@ -73,7 +73,6 @@ def play(running: Load) -> int:
     )
     running.run_for(BEFORE)
     show_servers(heir)
-    running.run_until_laden(0)
     say(
         f"kill -9 of {victim.name}, after {len(running.ledger.acked)} acknowledgements",
         "Its lease lasts 3 seconds. When it is not renewed, one of the others takes its jobs over.",

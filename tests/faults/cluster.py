@@ -307,15 +307,35 @@ class Takeover:
     whole: float
 
 
+def stop_laden(running: Load, number: int) -> set[bytes]:
+    """
+    Stop a server when it has something to lose, and return what nobody has run of it.
+
+    That is more than its workers may have in their hands: what was sent to them and is not read
+    yet they run whatever becomes of the server, before anybody can take it over.
+    """
+    member = running.members[number]
+    in_hand = sum(worker.at == member.port for worker in running.workers)
+    end = time.monotonic() + LAST_JOBS
+    while time.monotonic() < end:
+        running.run_until_laden(number)
+        member.signal(signal.SIGSTOP)
+        left = running.ledger.waiting_at(member.port)
+        if len(left) > in_hand:
+            return left
+        # Workers were faster than this thread.
+        member.signal(signal.SIGCONT)
+    raise AssertionError("the server never had anything to lose")
+
+
 def kill_one(running: Load, number: int = 0) -> Takeover:
     """Kill a server, and wait until all that it had acknowledged has run."""
     member = running.members[number]
     ledger = running.ledger
-    member.kill()
+    left = stop_laden(running, number)
     killed = time.monotonic()
+    member.kill()
     ledger.kill()
-    left = ledger.waiting_at(member.port)
-    assert left, "the server had nothing to lose"
     running.run_until(lambda: not left - ledger.runs.keys(), "its jobs run elsewhere")
     first = ledger.first_elsewhere(left, member.port, killed)
     return Takeover(len(left), first - killed, ledger.last_run(left) - killed)
@@ -329,11 +349,9 @@ def pause_one(running: Load, number: int, seconds: float) -> list[bytes]:
     """
     member = running.members[number]
     ledger = running.ledger
-    member.signal(signal.SIGSTOP)
+    left = stop_laden(running, number)
     ledger.kill()
     held = set(ledger.acked_by[member.port])
-    left = ledger.waiting_at(member.port)
-    assert left, "the server had nothing to lose"
     running.run_until(lambda: not left - ledger.runs.keys(), "its jobs run elsewhere")
     threading.Event().wait(seconds)
     joined = member.said().count(JOINED)

@@ -53,7 +53,6 @@ def measure(running: Load, rounds: int, chance: random.Random) -> list[Takeover]
     for _ in range(rounds):
         running.run_for(chance.randint(*PAUSE))
         which = running.busiest()
-        running.run_until_laden(which)
         found.append(kill_one(running, which))
         running.members[which].start()
     return found
