@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import zoneinfo
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -257,7 +257,7 @@ class World:
         self.found = 0
         self.newest = 0
         for name, table in ENTRIES.items():
-            entry = read_entry(name, {"function": "work"} | table)
+            entry = read_entry(name, {"function": "work", "keep": 100_000} | table)
             self.plain.add(to_schedule(entry, START), "test")
             self.accounted[name] = int(START)
 
@@ -489,8 +489,3 @@ class Zones:
         zoneinfo.reset_tzpath(self.before)
         zoneinfo.ZoneInfo.clear_cache()
         cron_of.cache_clear()
-
-
-def forgotten(entry: Entry) -> Entry:
-    """Return an entry that remembers all its fires."""
-    return replace(entry, keep=10**6)

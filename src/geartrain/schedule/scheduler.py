@@ -16,7 +16,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from threading import Event
 from typing import Final, Protocol
@@ -36,6 +36,7 @@ from geartrain.schedule.spreading import number_for
 from geartrain.schedule.standing import moved
 from geartrain.schedule.underway import Underway
 from geartrain.store.schedule_rows import (
+    FAILED,
     FINAL,
     MISSED,
     PENDING,
@@ -66,6 +67,8 @@ _CLAIMS: Final = 5
 # Seconds in which more news is waited for where some came, so that they are written together.
 _TOGETHER: Final = 0.02
 _FOLLOWED: Final = 500
+# Entries that are named on one line of the log.
+_NAMED: Final = 5
 
 
 class Dispatching(Protocol):
@@ -351,8 +354,11 @@ class Scheduler:
             fires = self.store.claim(self.me, self.settings.batch, decide)
             if not plans:
                 return
+            said: list[Alert] = []
             for row, made in plans.values():
-                self._planned(row, made, now)
+                said += self._planned(row, made, now)
+            self._report(said)
+            self._tell_missed(plans.values())
             self.underway.hold(fires, now)
             self.figures.claimed += len(plans)
         self._hurries = True
@@ -366,8 +372,8 @@ class Scheduler:
             logger.exception("entry %s can't be planned; it is tried again in a minute", row.name)
             return Plan(int(at) + 60, row.last_nominal, row.runs, row.enabled, row.generation)
 
-    def _planned(self, row: Schedule, made: Plan, now: float) -> None:
-        """Take note of a plan that was written."""
+    def _planned(self, row: Schedule, made: Plan, now: float) -> list[Alert]:
+        """Take note of a plan that was written; return what there is to say of it."""
         self.underway.rows[row.id] = row
         alarms = Alarms(from_definition(row.definition))
         said: list[Alert] = []
@@ -376,7 +382,6 @@ class Scheduler:
                 heappush(self._soon, fire.due)
             elif fire.state == MISSED:
                 self.figures.missed += fire.count
-                logger.warning("entry %s missed %d: %s", row.name, fire.count, fire.reason)
             elif fire.state == SKIPPED:
                 self.figures.skipped += fire.count
             if fire.state in FINAL:
@@ -387,11 +392,24 @@ class Scheduler:
             made.enabled,
         )
         said += alarms.planned(row, self._firing, now)
-        self._report(said)
         cancelled = [self.underway.order_to_cancel(fire) for fire in made.changes]
         if cancelled:
             self.underway.drop(fire.id for fire in made.changes)
             self.dispatcher.cancel(cancelled)
+        return said
+
+    @staticmethod
+    def _tell_missed(plans: Iterable[tuple[Schedule, Plan]]) -> None:
+        """Log what did not run, on one line."""
+        missed = [
+            f"{row.name} {fire.count} ({fire.reason})"
+            for row, made in plans
+            for fire in made.fires
+            if fire.state == MISSED
+        ]
+        if missed:
+            more = f" and {len(missed) - _NAMED} more" if len(missed) > _NAMED else ""
+            logger.warning("missed: %s%s", ", ".join(missed[:_NAMED]), more)
 
     def _report(self, alerts: Sequence[Alert]) -> None:
         if alerts:
@@ -454,7 +472,7 @@ class Scheduler:
     def _alerts_of(self, changes: Sequence[Fire]) -> list[Alert]:
         """Return what there is to say of fires that have changed."""
         # How often an entry has failed is known to the store alone.
-        self._look_up([fire.schedule for fire in changes if fire.state in FINAL])
+        self._look_up([fire.schedule for fire in changes if fire.state == FAILED])
         said: list[Alert] = []
         for fire in changes:
             row = self.underway.rows.get(fire.schedule)
