@@ -39,8 +39,8 @@ DEADLINE = 10.0
 NOWHERE = {**settings.GEARTRAIN, "SERVERS": ["127.0.0.1:9"]}
 
 
-def eventually(condition: Callable[[], Any], what: str) -> Any:
-    give_up = time.monotonic() + DEADLINE
+def eventually(condition: Callable[[], Any], what: str, times: float = 1.0) -> Any:
+    give_up = time.monotonic() + times * DEADLINE
     while not (value := condition()):
         if time.monotonic() > give_up:
             raise TimeoutError(f"after {DEADLINE} s still not true: {what}")
@@ -48,12 +48,12 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
     return value
 
 
-def ended(result: Any) -> Any:
+def ended(result: Any, times: float = 1.0) -> Any:
     def is_finished() -> bool:
         result.refresh()
         return bool(result.is_finished)
 
-    eventually(is_finished, f"{result.task.name} has ended")
+    eventually(is_finished, f"{result.task.name} has ended", times)
     return result
 
 
@@ -241,7 +241,8 @@ def processes() -> Any:
 
 def given_up() -> Any:
     """A task that takes the processes along that run it; nobody is left to say so."""
-    result = ended(tasks.vanish.enqueue())
+    # Three processes start one after the other.
+    result = ended(tasks.vanish.enqueue(), 4.0)
     return [result.status.name, result.attempts, result.errors[-1].exception_class_path]
 
 
