@@ -131,7 +131,8 @@ def slug_of(command: str) -> str:
     It is the first program that does the work, with its arguments and without directories:
     ``cd /srv && /usr/bin/php artisan queue:work >> log`` is ``php-artisan-queue:work``.
     """
-    words = [word.rstrip("/").rpartition("/")[2] or word for word in _work(command.split())]
+    words = _work(command.replace(";", " ; ").split())
+    words = [word.rstrip("/").rpartition("/")[2] or word for word in words]
     slug = _REST.sub("-", "-".join(words))
     slug = re.sub(r"-[-.:@_]*-", "-", slug).strip("-.:@_")
     if slug and len(slug) <= _LONGEST_SLUG:
