@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The entry's name.")]
+# What ``at`` begins with and a table has no room for.
+_WEEKDAY = len("Mon ")
 # Zones that need not be mentioned.
 _UTC = ("UTC", "Etc/UTC")
 Names = Annotated[
@@ -238,7 +240,7 @@ def print_fires(
             (
                 str(fire.id),
                 name,
-                at(fire.nominal, zone),
+                at(fire.nominal, zone)[_WEEKDAY:],
                 fire.state + (f" x{fire.count}" if fire.count > 1 else ""),
                 "" if late is None else length(max(late, 0)),
                 "" if ran is None else length(max(ran, 0)),

@@ -16,6 +16,7 @@ from typing import Final
 from geartrain.errors import EntryRefused, UsageError
 from geartrain.schedule.desk import find
 from geartrain.schedule.entry import Entry, from_definition
+from geartrain.schedule.overlapping import BACKFILL
 from geartrain.schedule.planning import admit
 from geartrain.schedule.sequence import count, newest
 from geartrain.schedule.targeting import targets_of
@@ -34,7 +35,6 @@ from geartrain.store.schedule_store import ScheduleStore
 __all__ = ["MODES", "MOST", "Backfill", "backfill", "plan_backfill", "run_now"]
 
 RUN_NOW: Final = "run-now"
-BACKFILL: Final = "backfill"
 # Which moments that have a row already are fired again: none, those that did not end well, all.
 MODES: Final = ("none", "failed", "completed")
 MOST: Final = 1_000

@@ -15,7 +15,7 @@ from typing import Final
 from geartrain.errors import UsageError
 from geartrain.schedule.dependencies import follow_up
 from geartrain.schedule.entry import AFTER, from_definition
-from geartrain.schedule.overlapping import promoted
+from geartrain.schedule.overlapping import BACKFILL, promoted
 from geartrain.schedule.standing import paused
 from geartrain.store.schedule_rows import FAILED, LOST, TIMEOUT, Agent, Fire, Owner, Schedule
 from geartrain.store.schedule_store import ScheduleStore
@@ -61,7 +61,10 @@ class Following:
             for name in self.children.get(row.name, ()):
                 for new in self._followed(name, fire, now, agents):
                     inserts[new.schedule, new.generation, new.nominal, new.target] = new
-        released = self._released([row for row in rows.values() if _may_wait(row)], ended, now)
+        # What a person asks for of the past waits in line whatever the entry's own rule is.
+        asked_for = {fire.schedule for fire in ended if fire.origin == BACKFILL}
+        lines = [row for row in rows.values() if row.id in asked_for or _may_wait(row)]
+        released = self._released(lines, ended, now)
         self.store.follow(me, ended, list(inserts.values()), released)
         return len(ended)
 

@@ -23,10 +23,12 @@ from geartrain.store.schedule_rows import (
     Fire,
 )
 
-__all__ = ["CATCH_UP", "Decision", "decide", "promoted"]
+__all__ = ["BACKFILL", "CATCH_UP", "Decision", "decide", "promoted"]
 
 # Where a fire comes from that makes up for one that was missed.
 CATCH_UP: Final = "catch-up"
+# And one that a person asks for, of a moment that has passed.
+BACKFILL: Final = "backfill"
 _NOT_ENDED: Final = "an earlier fire has not ended"
 _SUCCEEDED: Final = "cancelled by the next fire"
 
