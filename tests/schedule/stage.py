@@ -50,7 +50,7 @@ class Desk:
     def cancel(self, orders: Sequence[Order]) -> None:
         self.cancelled += orders
 
-    def send(self, function: str, workload: bytes) -> None:
+    def send(self, function: str, workload: bytes, group: str = "") -> None:
         self.sent.append(function)
 
     def say(self, kind: str, order: Order | None = None, **values: Any) -> None:

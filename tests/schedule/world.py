@@ -179,7 +179,7 @@ class Desk:
                 job.ends = job.starts = self.server.world.passed
                 job.ok = False
 
-    def send(self, function: str, workload: bytes) -> None:
+    def send(self, function: str, workload: bytes, group: str = "") -> None:
         """No agent is told anything here."""
 
 

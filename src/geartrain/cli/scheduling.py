@@ -114,21 +114,22 @@ class Scheduling:
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until it is stopped; the store may come and go meanwhile."""
         from geartrain.agent.desk import Desk
-        from geartrain.schedule.dispatching import Dispatcher
+        from geartrain.schedule.groups import Groups
         from geartrain.schedule.scheduler import Scheduler
         from geartrain.store.schedule_sql import open_schedules
 
+        groups = {**self.settings.groups, "": self.servers}
         store = open_schedules(self.settings.store, reader=self.settings.store_reader)
         self.scheduler = Scheduler(
             store,
-            lambda tell: Dispatcher(self.servers, tell),
+            lambda tell: Groups(groups, tell),
             self.settings,
             self.alerts.suppression.merge,
             secret=self.key,
         )
         if self._stopping.is_set():
             return
-        desk = Desk(self.servers, store, self.key)
+        desk = Desk([one for some in groups.values() for one in some], store, self.key)
         sending = threading.Thread(target=self._send, args=(store,), name="geartrain-alerts")
 
         def begin() -> None:

@@ -83,6 +83,7 @@ class Order:
         priority: ``low``, ``normal`` or ``high``.
         limit: How many bytes of its result are wanted.
         server, handle: Where it was acknowledged, and as what, for ``ask`` and ``cancel``.
+        group: Of servers, see `Groups`.
 
     """
 
@@ -95,6 +96,7 @@ class Order:
     limit: int = 4_096
     server: str = ""
     handle: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

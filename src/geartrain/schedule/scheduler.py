@@ -92,7 +92,7 @@ class Dispatching(Protocol):
     def look(self, orders: Sequence[Order]) -> None:
         """Ask which of the orders that are listened to have been begun."""
 
-    def send(self, function: str, workload: bytes) -> None:
+    def send(self, function: str, workload: bytes, group: str = "") -> None:
         """Submit a job that nobody listens to."""
 
 
@@ -445,8 +445,8 @@ class Scheduler:
             self.dispatcher.cancel(watch.cancels)
         if watch.looks:
             self.dispatcher.look(watch.looks)
-        for agent, key in watch.kills:
-            self.dispatcher.send(control_function(agent), end_order(key, self.secret))
+        for agent, key, group in watch.kills:
+            self.dispatcher.send(control_function(agent), end_order(key, self.secret), group)
 
     def _mark(self, now: float) -> None:
         """Write what became of fires."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from geartrain.configuration import check_names, checked, read_tables, seconds_of, table_of
 from geartrain.errors import UsageError
@@ -30,6 +30,7 @@ class SchedulerSettings:
         store_reader: URL of a copy of it, which listings are read from.
         servers: Job servers that fires are submitted to; by default the one it runs in, or
             127.0.0.1:4730.
+        groups: Other servers by the name of a group, for entries that name it in ``servers``.
         instance: Its name among the schedulers of a store; empty for host and process.
         poll: Seconds between two looks at the store where nothing is due.
         lease: Seconds without a sign of life after which others take over what it has.
@@ -42,6 +43,7 @@ class SchedulerSettings:
     store: str = ""
     store_reader: str = ""
     servers: list[str] = field(default_factory=list)
+    groups: dict[str, list[str]] = field(default_factory=dict)
     instance: str = ""
     poll: float = 1.0
     lease: float = 30.0
@@ -58,7 +60,9 @@ def load_scheduler_settings(path: Path | None) -> SchedulerSettings:
     known = {one.name: str(one.type) for one in fields(SchedulerSettings)}
     check_names(path, f"key of [{_TABLE}]", table, list(known))
     for name, value in table.items():
-        if name in _SECONDS:
+        if name == "groups":
+            settings.groups = _groups(path, value)
+        elif name in _SECONDS:
             try:
                 setattr(settings, name, float(seconds_of(value)))
             except UsageError as error:
@@ -81,6 +85,14 @@ def check_scheduler(settings: SchedulerSettings) -> None:
             raise UsageError(f"{name} takes {least:g} to {most:g}, not {value}")
     if len(settings.instance) > 100:
         raise UsageError("instance takes at most 100 characters")
+
+
+def _groups(path: Path, value: Any) -> dict[str, list[str]]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: groups has to be a table, written [{_TABLE}.groups]")
+    return {
+        name: checked(path, f"groups.{name}", "list[str]", some) for name, some in value.items()
+    }
 
 
 def host_name() -> str:

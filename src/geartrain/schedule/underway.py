@@ -80,8 +80,8 @@ class Watch:
     # Of those that are listened to.
     looks: list[Order] = field(default_factory=list)
     cancels: list[Order] = field(default_factory=list)
-    # Agents that run what has taken too long, and its key.
-    kills: list[tuple[str, str]] = field(default_factory=list)
+    # Agents that run what has taken too long, its key, and the group of servers.
+    kills: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -294,7 +294,7 @@ class Underway:
         order = self._asking(held)
         agent = self._agent(held)
         if fire.state == RUNNING and agent:
-            found.kills.append((agent, order.key))
+            found.kills.append((agent, order.key, order.group))
         elif fire.state != PENDING:
             found.cancels.append(order)
         self._change(held, replace(fire, state=TIMEOUT, reason=reason, ended=now))
@@ -309,7 +309,8 @@ class Underway:
 
     def _asking(self, held: Held) -> Order:
         fire = held.fire
-        order = held.order or Order(fire.id, fire.attempt, "", _key(fire))
+        group = self._entry(fire).servers
+        order = held.order or Order(fire.id, fire.attempt, "", _key(fire), group=group)
         return replace(order, workload=b"", server=fire.server, handle=fire.handle)
 
     def _later(self, held: Held, now: float) -> None:
@@ -344,6 +345,7 @@ def order_of(entry: Entry, fire: Fire, agents: Sequence[Agent]) -> Order | None:
         workload=envelope_for(entry, fire).to_bytes() if enveloped else entry.payload,
         priority=_PRIORITIES[entry.priority],
         limit=max(entry.result_size, 65_536) if enveloped else entry.result_size,
+        group=entry.servers,
     )
 
 
