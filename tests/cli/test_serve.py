@@ -6,6 +6,7 @@ import json
 import re
 import resource
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -187,3 +188,14 @@ def test_hangup_reads_the_policies_again(serve: Serve, tmp_path: Path) -> None:
         reload("")
         client.submit("f", background=True)
     assert server.stop() == 0
+
+
+def test_the_service_manager_hears_when_it_accepts(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hears:
+        hears.bind(str(tmp_path / "notify"))
+        hears.settimeout(TIMEOUT)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        serve("--listen", "127.0.0.1:0", "--store", "memory:")
+        assert hears.recv(100) == b"READY=1"

@@ -121,6 +121,7 @@ def serve(
     from geartrain.server.reloading import PolicyFile
     from geartrain.server.running import run_server
     from geartrain.server.server import new_server
+    from geartrain.supervisor.notify import notify
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
@@ -147,6 +148,7 @@ def serve(
         print(f"geartrain {__version__} ({kind}) listens on {names}", file=sys.stderr)
         print(f"jobs are kept in {server.store.name}", file=sys.stderr)
         print("ready", file=sys.stderr, flush=True)
+        notify("READY=1")
         if beside is not None:
             beside.scheduling.servers = beside.scheduling.servers or own_servers(server.addresses())
             beside.start()
