@@ -16,6 +16,8 @@ from tests.cluster.fake import FakeDatabase
 from tests.cluster.test_servers import end_lease, submit, submit_foreground, take_over, worker
 from tests.server.peer import (
     GET_STATUS,
+    NOOP,
+    PRE_SLEEP,
     STATUS_RES,
     SUBMIT_JOB,
     WORK_COMPLETE,
@@ -104,6 +106,26 @@ def test_an_inquiry_outlives_the_server_that_had_the_job(
     assert runner.grab() == handle
     runner.send(WORK_COMPLETE, handle, b"done elsewhere")
     asker.expect(WORK_COMPLETE, waiting, b"done elsewhere")
+
+
+def test_an_inquiry_waits_for_a_job_that_is_taken_over_and_ends_at_once(
+    start: Start, database: FakeDatabase
+) -> None:
+    first, second = start("one", lease=30.0), start("two", lease=30.0)
+    handle = submit(first.peer(), b"f", b"")
+    asker, runner = second.peer(), worker(second)
+    waiting = inquire(asker, handle)
+    inquired(first, handle)
+    runner.send(PRE_SLEEP)
+    runner.echo()
+    first.shared.faults.refuse = True
+    first.stop()
+    end_lease(database, 1)
+    second.look()
+    runner.expect(NOOP)
+    assert runner.grab() == handle
+    runner.send(WORK_COMPLETE, handle, b"done at once")
+    asker.expect(WORK_COMPLETE, waiting, b"done at once")
 
 
 def test_a_server_that_has_a_job_and_can_not_be_reached_is_named_as_the_reason(

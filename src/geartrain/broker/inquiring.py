@@ -258,17 +258,16 @@ def inquire(broker: Broker, session: Session, command: SubmitJob) -> None:
     broker.listen(session, inquiry)
     broker.tell(session, JobCreated(session.number, inquiry.handle, False))
     handle = wanted(inquiry)
-    if not joins(broker, inquiry, handle):
+    # Also for a job that is not here: it may be taken over from another server, and end at once.
+    broker.inquiries.setdefault(handle, {})[inquiry] = True
+    if not is_here(broker, inquiry, handle):
         broker.effects.append(AskForResult(inquiry.handle, handle, session.local))
 
 
-def joins(broker: Broker, inquiry: Job, handle: bytes) -> bool:
-    """Let an inquiry wait for a job that is here; False where there is none to wait for."""
+def is_here(broker: Broker, inquiry: Job, handle: bytes) -> bool:
+    """Return whether the job that an inquiry is about waits or runs here."""
     job = broker.jobs.get(handle)
-    if job is None or job.state == ENDING or job is inquiry:
-        return False
-    broker.inquiries.setdefault(handle, {})[inquiry] = True
-    return True
+    return not (job is None or job.state == ENDING or job is inquiry)
 
 
 def wanted(inquiry: Job) -> bytes:
@@ -290,7 +289,8 @@ def result_found(broker: Broker, command: ResultFound) -> None:
     inquiry = broker.jobs.get(command.inquiry)
     if inquiry is None:
         return
-    if not joins(broker, inquiry, command.handle):
+    if not is_here(broker, inquiry, command.handle):
+        leave_inquiry(broker, inquiry)
         answer(broker, inquiry, command.outcome, command.data)
 
 

@@ -33,8 +33,10 @@ __all__ = ["Elsewhere"]
 
 # Seconds until a server that should have a job, and does not answer, is looked at again; and for
 # how many leases that goes on: by then it has been taken over, or is not to be reached from here.
-_AGAIN: Final = 0.5
+_AGAIN: Final = 0.1
 _LEASES: Final = 5.0
+# The same for lines of text, whose answer nobody expects to take long, in seconds.
+_LONGEST: Final = 5.0
 # Seconds for the answer to a line of text; the other server may have to ask the store.
 _TEXT_TIMEOUT: Final = 2.0
 # What is asked for lines of text, and the most that may be answered, in bytes.
@@ -135,19 +137,27 @@ class Elsewhere:
 
     async def find_text(self, question: int, handle: bytes, to: Any) -> StoreAnswered | None:
         """Return what the server that has a job says of it; None for what only the store knows."""
-        try:
-            member = await self.who_knows(handle)
-            if member is None:
+        loop = self.server.loop
+        given_up = loop.time() + _LONGEST
+        line = _LINES[question] + handle + b"\r\n"
+        while True:
+            try:
+                member = await self.who_knows(handle)
+                return None if member is None else StoreAnswered(to, await ask(member, line))
+            except StoreError:
                 return None
-            line = _LINES[question] + handle + b"\r\n"
-            async with asyncio.timeout(_TEXT_TIMEOUT):
-                link = await connect(member.address, lambda: TextLink(line))
-                with contextlib.closing(link):
-                    return StoreAnswered(to, await link.answer)
-        except StoreError:
-            return None
-        except (Unanswered, OSError):
-            return StoreAnswered(to, SERVER_UNAVAILABLE)
+            except (Unanswered, OSError):
+                if loop.time() > given_up:
+                    return StoreAnswered(to, SERVER_UNAVAILABLE)
+            await asyncio.sleep(_AGAIN)
+
+
+async def ask(member: Member, line: bytes) -> bytes:
+    """Return what a server answers to a line of text; raises OSError where it does not."""
+    async with asyncio.timeout(_TEXT_TIMEOUT):
+        link = await connect(member.address, lambda: TextLink(line))
+        with contextlib.closing(link):
+            return await link.answer
 
 
 class TextLink(asyncio.Protocol):
