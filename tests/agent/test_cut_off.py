@@ -19,6 +19,10 @@ from tests.agent.scheduler import Scheduler
 from tests.cli.servers import Server
 
 ALONE = "by itself"
+# Seconds: workers look for a server that was gone each five seconds.
+BACK = 25.0
+
+pytestmark = pytest.mark.timeout(60)
 
 
 class Place:
@@ -105,11 +109,11 @@ def test_what_ran_while_the_agent_was_cut_off_does_not_run_again_and_is_reported
     with Client(f"127.0.0.1:{place.port}") as client:
         for nominal in queued:
             sent = place.scheduler.sent(row, nominal, "host-a")
-            answer = read_answer(client.call("agent:host-a", sent, timeout=10))
+            answer = read_answer(client.call("agent:host-a", sent, timeout=BACK))
             assert answer is not None
             assert (answer.kind, answer.repeated) == ("done", True)
-    agent.wait_for("a job server answers again")
-    eventually(lambda: agent.status()["unreported"] == 0, "everything is reported")
+    agent.wait_for("a job server answers again", BACK)
+    eventually(lambda: agent.status()["unreported"] == 0, "everything is reported", BACK)
 
     runs = place.runs()
     assert sorted(set(runs)) == sorted(runs)
@@ -145,11 +149,12 @@ def test_a_copy_that_is_too_old_is_used_no_more_and_alarms(place: Place, command
     agent = place.agent("host-a", copy_lifetime=1.5, offline_after=0.2)
     place.wait_for_copy(agent)
     place.cut()
-    agent.wait_for("ALARM: the copy of entries was last confirmed 1.5 s ago")
+    # A machine that is busy may have seen it before, and got over it.
+    agent.wait_for("no job server has answered")
+    eventually(lambda: "fires none of them" in agent.status()["alarm"], "it alarms")
     eventually(lambda: all(one["outcome"] != "running" for one in recent(agent)), "none runs")
-    status = agent.status()
-    assert "fires none of them" in status["alarm"]
-    assert status["running"]
+    assert "ALARM: the copy of entries was last confirmed 1.5 s ago" in agent.said()
+    assert agent.status()["running"]
     ran = len(place.runs())
     # It would have fired in this time, in which it looks at the clock some times.
     agent.stop()
@@ -176,8 +181,8 @@ def test_entries_that_fire_at_the_start_do_so_once_for_each_start(
     eventually(lambda: agent.status()["unreported"] == 1, "it has run")
     place.serve()
     store = place.scheduler.store
-    eventually(lambda: len(store.fires(states=["done"])) == 1, "it is reported")
-    eventually(lambda: agent.status()["unreported"] == 0, "and noted")
+    eventually(lambda: len(store.fires(states=["done"])) == 1, "it is reported", BACK)
+    eventually(lambda: agent.status()["unreported"] == 0, "and noted", BACK)
     assert (tmp_path / "starts").read_text() == "x\n"
     states = sorted((fire.origin, fire.state) for fire in store.fires())
     assert states == [("reboot", "done"), ("reboot", "pending")]
@@ -201,11 +206,11 @@ def test_a_failed_fire_is_tried_again_while_the_agent_is_cut_off(
     tries = tmp_path / "tries"
     eventually(lambda: tries.exists() and "3" in tries.read_text().split(), "tried again")
     place.serve()
-    agent.wait_for("a job server answers again")
+    agent.wait_for("a job server answers again", BACK)
     # What has begun is seen to its end by the agent that began it.
     gate.touch()
     store = place.scheduler.store
-    eventually(lambda: len(store.fires(schedule=row.id)) == 1, "it is reported")
+    eventually(lambda: len(store.fires(schedule=row.id)) == 1, "it is reported", BACK)
     [fire] = store.fires(schedule=row.id)
     assert fire.state == "done"
     assert fire.attempt >= 4

@@ -51,14 +51,15 @@ class Schedules:
     def wait_for_agents(self, *names: str) -> None:
         eventually(lambda: {one.name for one in self.store.agents()} >= set(names), "they greet")
 
-    def add(self, name: str, **values: Any) -> Schedule:
+    def add(self, name: str, now: float = 0.0, **values: Any) -> Schedule:
         entry = Entry(name=name, **{"when": FAR, **values})
-        return self.store.add(to_schedule(entry, time.time()), "test")
+        return self.store.add(to_schedule(entry, now or time.time()), "test")
 
     def soon(self, name: str, **values: Any) -> Schedule:
-        """Add an entry that fires once, within two seconds."""
-        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1.2))
-        return self.add(name, when=f"@at {moment}", **values)
+        """Add an entry that fires once, within a second."""
+        now = time.time()
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(now) + 1))
+        return self.add(name, now, when=f"@at {moment}", **values)
 
     def ended(self, row: Schedule, count: int) -> list[Fire]:
         """Return the fires of an entry, once so many have ended."""
