@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from geartrain.errors import EntryRefused, UsageError
-from geartrain.schedule.declaring import apply, changed_keys, compare, declared
+from geartrain.schedule.declaring import apply, bring, changed_keys, compare, declared
 from geartrain.schedule.desk import entries, pause
+from geartrain.schedule.entry import from_definition, read_entry
+from geartrain.store.schedule_sql import open_schedules
 from tests.schedule.desk import Desk
 from tests.schedule.desk import desk as desk
 
@@ -120,3 +124,33 @@ def test_what_differs_is_said_key_by_key(file: File) -> None:
     file.path.write_text(table("a", retry_delay="5s") + table("b", jitter="30s", when="@daily"))
     one, other = declared(file.path, "file")
     assert changed_keys(one, other) == [("when", "0 3 * * *", "@daily"), ("jitter", None, "30s")]
+
+
+def test_schedulers_that_start_together_bring_the_same_file(desk: Desk) -> None:
+    wanted = [
+        read_entry(f"e{number}", {"when": "@daily", "function": "f", "source": "file"})
+        for number in range(100)
+    ]
+    stores = [open_schedules(desk.url) for _ in range(3)]
+    for store in stores:
+        store.open()
+    with ThreadPoolExecutor(len(stores)) as pool:
+        found = list(pool.map(lambda store: bring(store, wanted, "file", WHO), stores))
+        changed = [replace(entry, jitter=5.0) for entry in wanted[:20]]
+        again = list(pool.map(lambda store: bring(store, changed, "file", WHO), stores))
+    for store in stores:
+        store.close()
+    assert len(found) == len(again) == 3
+    rows = list(entries(desk.store))
+    assert sorted(row.name for row in rows) == sorted(entry.name for entry in changed)
+    assert {from_definition(row.definition).jitter for row in rows} == {5.0}
+
+
+def test_what_can_not_be_brought_is_refused_and_not_tried_for_ever(desk: Desk) -> None:
+    desk.add("hand")
+    wanted = [read_entry("hand", {"when": "@daily", "function": "f", "source": "file"})]
+    with pytest.raises(EntryRefused, match="was added by hand"):
+        bring(desk.store, wanted, "file", WHO)
+    orphan = [read_entry("b", {"after": "nobody", "function": "f", "source": "file"})]
+    with pytest.raises(UsageError, match="there is no entry 'nobody'"):
+        bring(desk.store, orphan, "file", WHO)

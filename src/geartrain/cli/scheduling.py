@@ -154,15 +154,14 @@ class Scheduling:
 
     def _declare(self, store: ScheduleStore) -> None:
         """Make the entries of the configuration file those of the store."""
-        from geartrain.schedule.declaring import apply, compare
+        from geartrain.schedule.declaring import bring
 
         if self.config is None:
             return
         source = str(self.config.resolve())
         try:
-            difference = compare(store, self.entries, source)
+            difference = bring(store, self.entries, source, _WHO)
             if difference:
-                apply(store, difference, _WHO)
                 logger.info(
                     "%s: %d entries added, %d changed, %d removed",
                     self.config,

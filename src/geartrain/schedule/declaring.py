@@ -8,7 +8,7 @@ where it has got to and whether it is paused stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from geartrain.schedule.standing import to_schedule
 from geartrain.store.schedule_rows import Schedule
 from geartrain.store.schedule_store import ScheduleStore
 
-__all__ = ["Difference", "apply", "changed_keys", "check", "compare", "declared"]
+__all__ = ["Difference", "apply", "bring", "changed_keys", "check", "compare", "declared"]
 
 
 @dataclass(slots=True)
@@ -136,6 +136,33 @@ def apply(store: ScheduleStore, difference: Difference, who: str) -> None:
         rewrite(store, row, entry, who)
     for row in difference.removed:
         store.remove(row.name, who)
+
+
+def bring(
+    store: ScheduleStore, wanted: Sequence[Entry], source: str, who: str, *, adopt: bool = False
+) -> Difference:
+    """
+    Make the store's entries of a source those that are wanted; return what had to be done.
+
+    Several may do so at once, as schedulers with the same file do that are started together.
+
+    Raises:
+        EntryRefused: See ``compare`` and ``apply``.
+        UsageError: See ``apply``.
+
+    """
+    tried: Difference | None = None
+    while True:
+        found = compare(store, wanted, source, adopt=adopt)
+        try:
+            apply(store, found, who)
+        except UsageError:
+            # Somebody else was faster, unless it is all as it was.
+            if found == tried:
+                raise
+            tried = found
+        else:
+            return found
 
 
 def check(store: ScheduleStore, difference: Difference) -> None:
