@@ -79,6 +79,7 @@ def test_cron_mails_to_the_user_unless_it_is_told_otherwise() -> None:
         ("LANG=C find /tmp -mtime +7 -delete", "find-tmp-mtime-7-delete"),
         ("cd /tmp", "cd-tmp"),
         ("cd /srv; ./clean; date", "clean"),
+        ("[ -x /clean ] && if [ ! -d /run ]; then /clean --all; fi", "clean-all"),
         (":", "3f7cf1"),
         ("x " + "y" * 60, "x-yyyyyyyyyyyyyyyyyyyyyyy-de6e02"),
     ],

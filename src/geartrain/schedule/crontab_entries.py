@@ -24,8 +24,20 @@ _LONGEST_SLUG: Final = 32
 _LONGEST_NAME: Final = 100
 _HASH: Final = 6
 # What stands before the program that matters.
-_CONDITIONS: Final = ("cd", "test", "[", "command")
-_BEFORE: Final = (*_CONDITIONS, "{", "(", "exec", "nice", "ionice", "time", "nohup", "env", "sudo")
+_CONDITIONS: Final = ("cd", "test", "[", "command", "if")
+_BEFORE: Final = (
+    *_CONDITIONS,
+    "then",
+    "{",
+    "(",
+    "exec",
+    "nice",
+    "ionice",
+    "time",
+    "nohup",
+    "env",
+    "sudo",
+)
 _SETTING: Final = re.compile(r"[A-Za-z_]\w*=|-")
 _THEN: Final = ("&&", ";", "||")
 _END: Final = re.compile(r"[|;&<>]|[0-9]>")
