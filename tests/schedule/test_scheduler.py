@@ -298,6 +298,31 @@ def test_what_waits_for_an_agent_is_submitted_when_one_comes(stage: Stage) -> No
     assert [order.function for order in desk.orders] == ["agent:a", "agent:a"]
 
 
+def test_the_shard_of_an_agent_that_is_gone_goes_to_another(stage: Stage) -> None:
+    stage.store.greet(Agent("a"), 60)
+    stage.store.greet(Agent("b"), 60)
+    scheduler, desk = claimed(stage, target="shards:2")
+    by_agent = {order.function: order for order in desk.orders}
+    assert sorted(by_agent) == ["agent:a", "agent:b"]
+    for order in by_agent.values():
+        desk.say(ACKNOWLEDGED, order, server="s:1", handle=order.function)
+    desk.say(STARTED, by_agent["agent:a"])
+    stage.at(50, scheduler)
+    stage.store.greet(Agent("a"), HOUR)
+    stage.at(61, scheduler)
+    stage.at(68, scheduler)
+    assert [order.handle for order in desk.cancelled] == ["agent:b"]
+    again = desk.orders[-1]
+    old = by_agent["agent:b"]
+    assert (again.function, again.key, again.attempt) == ("agent:a", old.key, 1)
+    # The end of the job that was taken back is none of the new one.
+    desk.say(ENDED, old, ok=False)
+    desk.end(again)
+    desk.say(ENDED, by_agent["agent:a"], ok=True)
+    stage.at(70, scheduler)
+    assert stage.states() == ["done", "done"]
+
+
 # Several of them.
 
 
@@ -341,6 +366,30 @@ def test_a_scheduler_that_was_stopped_for_long_writes_nothing_of_what_it_had(
     assert stage.states() == ["submitted"]
     stage.at(HOUR + 1, scheduler)
     assert scheduler.me is not None
+
+
+def test_what_ended_long_ago_keeps_nothing_from_running(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, lease=30)
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    stage.at(1, scheduler)
+    # Nobody is there for two hours.
+    other = stage.scheduler("two")
+    stage.at(2 * HOUR + 1, other)
+    assert stage.states() == ["submitted"]
+    assert other.step() > 0
+    desk_of(other).say(ENDED, desk_of(other).asked[0], ok=True)
+    stage.at(2 * HOUR + 1.1, other)
+    assert stage.states() == ["done", "missed", "pending"]
+
+
+def test_claiming_does_not_wait_for_ever_for_what_became_of_old_fires(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, lease=30)
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    stage.at(1, scheduler)
+    other = stage.scheduler("two")
+    stage.at(HOUR + 1, other)
+    stage.at(HOUR + 7, other)
+    assert stage.states() == ["submitted", "skipped"]
 
 
 def test_two_schedulers_make_one_row(stage: Stage) -> None:

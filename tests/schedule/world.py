@@ -295,7 +295,7 @@ class World:
         elif what == "server":
             self.server.restart()
         elif what == "back":
-            self.place.clock.now -= self.chance.choice([5, 600, 7_200])
+            self.place.clock.now -= self.chance.choice([5, 300, 1_200])
         elif what == "forth":
             self.place.clock.now += self.chance.choice([5, 600, 7_200])
         elif what == "zones":

@@ -67,6 +67,11 @@ _CLAIMS: Final = 5
 # Seconds in which more news is waited for where some came, so that they are written together.
 _TOGETHER: Final = 0.02
 _FOLLOWED: Final = 500
+# Seconds for which claiming waits for what became of fires that somebody left behind: what has
+# ended long ago should not keep the next one from running.
+_PUZZLED: Final = 5.0
+# Entries that are remembered beyond those at hand, and whose runs' durations are.
+_REMEMBERED: Final = 20_000
 # Entries that are named on one line of the log.
 _NAMED: Final = 5
 
@@ -149,6 +154,7 @@ class Scheduler:
         # When fires are due that belong to nobody until then.
         self._soon: list[float] = []
         self._hurries = False
+        self._puzzled_until = 0.0
         # When the last pass went well, by ``time.monotonic``.
         self.well_at = time.monotonic()
 
@@ -221,6 +227,8 @@ class Scheduler:
             self._keep_lease(now)
             self._look_around(now)
             self._hear(now)
+            # First, so that what has ended holds up nothing that is claimed now.
+            self._mark(now)
             self._take(now)
             self._claim(now)
             self._submit(now)
@@ -238,6 +246,9 @@ class Scheduler:
             return 0.0
         # Not all of them at the same time.
         poll = self.settings.poll * (0.9 + number_for(f"{self.name}{now:.0f}", 100) / 1_000)
+        if abs(self.figures.skew) > SKEW_REFUSED or self._is_puzzled:
+            # What is due stays so meanwhile; news wake us.
+            return poll / 4
         due = self.store.next_fire()
         pause = min(poll, due - now) if due else poll
         if self._soon:
@@ -291,6 +302,8 @@ class Scheduler:
             self._measure(now)
             self.rounds.look_at_zones()
             logger.debug("%s", self.figures.line())
+            if len(self.underway.rows) > _REMEMBERED:
+                self.underway.forget_rows()
         if not self._is_time("poll", self.settings.poll / 2):
             return
         revision = self.store.revision()
@@ -311,6 +324,8 @@ class Scheduler:
         if self.me is None or not self._is_time("take", self.settings.poll / 2):
             return
         fires = self.store.take(self.me, self.settings.batch)
+        if any(fire.submitted for fire in fires):
+            self._puzzled_until = self.monotonic() + _PUZZLED
         self.figures.takeovers += sum(bool(fire.submitted) for fire in fires)
         self._hold(fires, now)
         self._hurries |= len(fires) == self.settings.batch
@@ -335,7 +350,7 @@ class Scheduler:
 
     def _claim(self, now: float) -> None:
         """Deal with entries that are due."""
-        if abs(self.figures.skew) > SKEW_REFUSED or self.me is None:
+        if abs(self.figures.skew) > SKEW_REFUSED or self.me is None or self._is_puzzled:
             return
         for _ in range(_CLAIMS):
             plans: dict[int, tuple[Schedule, Plan]] = {}
@@ -362,6 +377,11 @@ class Scheduler:
             self.underway.hold(fires, now)
             self.figures.claimed += len(plans)
         self._hurries = True
+
+    @property
+    def _is_puzzled(self) -> bool:
+        """Whether fires that somebody left behind may turn out to have ended long ago."""
+        return self.monotonic() < self._puzzled_until and self.underway.is_puzzled
 
     @staticmethod
     def _decide(row: Schedule, at: float, fires: Sequence[Fire], agents: Sequence[Agent]) -> Plan:
@@ -416,6 +436,9 @@ class Scheduler:
             self.store.report(alerts, self.merge)
 
     def _durations_of(self, schedule: int) -> Durations:
+        if schedule not in self._durations and len(self._durations) >= _REMEMBERED:
+            # The one that has been here for longest.
+            del self._durations[next(iter(self._durations))]
         return self._durations.setdefault(schedule, Durations())
 
     # Jobs.
@@ -438,7 +461,7 @@ class Scheduler:
     def _watch(self, now: float) -> None:
         if not self._is_time("watch", self.settings.poll / 2):
             return
-        watch = self.underway.watch(now)
+        watch = self.underway.watch(now, self._agents)
         if watch.asks:
             self.dispatcher.ask(watch.asks)
         if watch.cancels:

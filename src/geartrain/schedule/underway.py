@@ -70,6 +70,8 @@ class Held:
     pause: float = _FIRST
     # Since when no server knows a job that is listened to.
     unknown: float = 0.0
+    # Whether another scheduler submitted it, and nothing is known of it yet.
+    inherited: bool = False
 
 
 @dataclass(slots=True)
@@ -114,7 +116,17 @@ class Underway:
         """Take fires in that the store has given to this scheduler."""
         for fire in fires:
             # Of what was submitted by somebody else, somebody has to find out what became.
-            self.held[fire.id] = Held(fire, again=now)
+            self.held[fire.id] = Held(fire, again=now, inherited=fire.state != PENDING)
+
+    @property
+    def is_puzzled(self) -> bool:
+        """Whether it is not known yet what became of fires that another scheduler submitted."""
+        return any(held.inherited for held in self.held.values())
+
+    def forget_rows(self) -> None:
+        """Forget entries that have no fire at hand."""
+        wanted = {held.fire.schedule for held in self.held.values()}
+        self.rows = {identity: row for identity, row in self.rows.items() if identity in wanted}
 
     def drop(self, identities: Iterable[int]) -> None:
         """Let fires go that were ended by somebody else, or are somebody else's."""
@@ -168,8 +180,9 @@ class Underway:
         held = self.held.get(news.order.fire)
         if held is None or held.fire.state in FINAL:
             return
-        if news.order.attempt != (held.order.attempt if held.order else held.fire.attempt):
+        if not self._is_of(held, news.order):
             return
+        held.inherited = False
         if news.kind == ACKNOWLEDGED:
             self._acknowledged(held, news, now)
         elif news.kind == STARTED:
@@ -185,6 +198,15 @@ class Underway:
             self._later(held, now)
         elif news.kind == UNKNOWN:
             self._unknown(held, news, now)
+
+    @staticmethod
+    def _is_of(held: Held, order: Order) -> bool:
+        """Whether news of an order are news of the present attempt."""
+        if held.order is None:
+            return order.attempt == held.fire.attempt
+        # One that was taken from an agent that is gone has the same number.
+        elsewhere = order.function and order.function != held.order.function
+        return order.attempt == held.order.attempt and not elsewhere
 
     def _acknowledged(self, held: Held, news: News, now: float) -> None:
         held.heard = True
@@ -272,15 +294,19 @@ class Underway:
 
     # Looking after them.
 
-    def watch(self, now: float) -> Watch:
+    def watch(self, now: float, agents: Sequence[Agent]) -> Watch:
         """Return what is to be asked for, cancelled and ended now."""
         found = Watch()
+        alive = {agent_function(agent.name) for agent in agents}
         for held in list(self.held.values()):
             fire = held.fire
             if reason := overdue(self._entry(fire), fire, now):
                 self._time_out(held, reason, now, found)
             elif fire.state == PENDING and held.order is None:
                 continue
+            elif self._is_orphaned(held, alive):
+                found.cancels.append(self._asking(held))
+                self._begin_again(held, now)
             elif held.again <= now and len(found.asks) + len(found.looks) < _MOST:
                 if not held.heard:
                     found.asks.append(self._asking(held))
@@ -288,6 +314,18 @@ class Underway:
                     found.looks.append(self._asking(held))
                 self._later(held, now)
         return found
+
+    def _is_orphaned(self, held: Held, alive: set[str]) -> bool:
+        """Whether a fire waits for an agent that is gone, and another one may have it."""
+        order = held.order
+        if order is None or held.fire.state != SUBMITTED or self._repeats(held.fire):
+            return False
+        return order.function.startswith(_AGENT) and order.function not in alive
+
+    def _begin_again(self, held: Held, now: float) -> None:
+        fire = held.fire
+        held.order, held.heard, held.unknown, held.again = None, False, 0.0, now
+        self._change(held, replace(fire, state=PENDING, attempt=fire.attempt - 1, handle=""))
 
     def _time_out(self, held: Held, reason: str, now: float, found: Watch) -> None:
         fire = held.fire
