@@ -11,6 +11,7 @@ import pytest
 from geartrain.broker.policy import Policy
 from geartrain.client.admin import AdminClient
 from geartrain.errors import ServerError
+from geartrain.server import elsewhere
 from tests.cluster.conftest import SharedServer
 from tests.cluster.fake import FakeDatabase
 from tests.cluster.test_servers import end_lease, submit, submit_foreground, take_over, worker
@@ -129,8 +130,9 @@ def test_an_inquiry_waits_for_a_job_that_is_taken_over_and_ends_at_once(
 
 
 def test_a_server_that_has_a_job_and_can_not_be_reached_is_named_as_the_reason(
-    start: Start, database: FakeDatabase
+    start: Start, database: FakeDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(elsewhere, "_LONGEST", 0.2)
     first, second = start("one", lease=30.0), start("two", lease=0.2)
     handle = submit(first.peer(), b"f", b"")
     with socket.socket() as nobody:
