@@ -151,6 +151,24 @@ def test_a_server_that_has_a_job_and_can_not_be_reached_is_named_as_the_reason(
                 admin.cancel_job(handle.decode())
 
 
+def test_what_is_kept_of_a_job_is_told_although_its_server_can_not_be_reached(
+    start: Start, database: FakeDatabase
+) -> None:
+    first, second = start("one", lease=30.0, policies=KEEPING), start("two", lease=30.0)
+    handle = submit(first.peer(), b"f", b"")
+    runner = worker(first)
+    assert runner.grab() == handle
+    runner.send(WORK_COMPLETE, handle, b"done")
+    eventually(lambda: handle in database.results, "the result is kept")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        database.servers[1].address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        asker = second.peer()
+        asker.expect(WORK_COMPLETE, inquire(asker, handle), b"done")
+        with AdminClient(second.shared.address) as admin:
+            assert admin.show_job(handle.decode())["state"] == "completed"
+
+
 def test_who_inquires_and_leaves_costs_nothing(start: Start) -> None:
     first, second = start("one"), start("two")
     handle = submit(first.peer(), b"f", b"")

@@ -102,6 +102,7 @@ class Elsewhere:
         loop = self.server.loop
         patience = _LEASES * self.desk.cluster.store.lease
         given_up = loop.time() + patience
+        looked = False
         while question.inquiry in self.server.exchange.broker.jobs:
             try:
                 member = await self.who_knows(question.handle)
@@ -116,10 +117,26 @@ class Elsewhere:
                 # The store says so itself.
                 return None
             except (Unanswered, OSError):
+                if not looked and await self.is_kept(question.handle):
+                    return None
+                looked = True
                 if loop.time() > given_up:
                     break
             await asyncio.sleep(_AGAIN)
         return ResultFound(question.inquiry, question.handle, EXCEPTED, _NOT_REACHED)
+
+    async def is_kept(self, handle: bytes) -> bool:
+        """Return whether the store has the end of a job, whose server does not answer."""
+        committer = self.server.committer
+        if committer is None or committer.stalled:
+            return False
+        asked = committer.ask(
+            lambda store: store.result(handle) is not None or store.dead_letter(handle) is not None
+        )
+        try:
+            return await asyncio.wrap_future(asked)
+        except StoreError:
+            return False
 
     async def who_knows(self, handle: bytes) -> Member | None:
         """
@@ -140,6 +157,7 @@ class Elsewhere:
         loop = self.server.loop
         given_up = loop.time() + _LONGEST
         line = _LINES[question] + handle + b"\r\n"
+        looked = False
         while True:
             try:
                 member = await self.who_knows(handle)
@@ -147,6 +165,9 @@ class Elsewhere:
             except StoreError:
                 return None
             except (Unanswered, OSError):
+                if not looked and await self.is_kept(handle):
+                    return None
+                looked = True
                 if loop.time() > given_up:
                     return StoreAnswered(to, SERVER_UNAVAILABLE)
             await asyncio.sleep(_AGAIN)
