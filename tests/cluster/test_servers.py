@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -214,6 +215,40 @@ def test_an_assignment_that_was_not_sent_when_the_server_was_stopped_is_not_sent
     assert worker(second).grab() == handle
 
 
+def test_a_server_that_is_stopped_between_two_sockets_sends_nothing_to_the_second(
+    start: Start, database: FakeDatabase
+) -> None:
+    server = start("one", lease=30.0)
+    client, workers = server.peer(), [worker(server), worker(server)]
+    for _ in workers:
+        submit(client, b"f", b"")
+    for peer in workers:
+        peer.echo()
+    exchange = server.server.exchange
+
+    def stopped_after_the_first() -> None:
+        grab = bytes.fromhex("00524551 00000009 00000000")
+        able = [number for number, known in exchange.broker.sessions.items() if known.abilities]
+        for session in able:
+            exchange.receive(server.server.clock(), exchange.peers[session], grab)
+        first = server.server.connections[able[0]]
+        written = first.transport.write
+
+        def stopped(data: bytes) -> None:
+            written(data)
+            stop_for(server, 60.0)
+
+        first.transport = SimpleNamespace(
+            write=stopped, is_closing=first.transport.is_closing, real=first.transport
+        )
+        server.server.finish_pass()
+        first.transport = first.transport.real
+        assert list(server.cluster.withheld) == able[1:]
+
+    server.call(stopped_after_the_first)
+    assert workers[0].receive()[0] == JOB_ASSIGN
+
+
 def test_an_assignment_that_was_kept_back_is_sent_when_the_lease_is_renewed(
     start: Start, database: FakeDatabase
 ) -> None:
@@ -317,6 +352,9 @@ def test_a_submission_that_takes_too_long_is_not_refused_either(start: Start) ->
     server = start("one", lease=30.0, store_timeout=0.1)
     client, late = server.peer(), server.peer()
     late.echo()
+    # After the second question it has looked for servers that are gone, and has nothing to do.
+    for _ in range(2):
+        server.cluster.committer.ask(lambda _: None).result(10)
     server.shared.faults.gate.clear()
     client.send(SUBMIT_JOB_BG, b"f", b"", b"")
     eventually(lambda: bool(server.cluster.committer.commits.under_way), "it is under way")

@@ -160,7 +160,15 @@ class Cluster:
         self.server.schedule_pass()
 
     def withholds(self, peer: Peer) -> bool:
-        """Return whether this peer is sent nothing until the lease is certain."""
+        """
+        Return whether this peer is sent nothing until the lease is certain.
+
+        Asked before each socket is written: sending to one wakes its worker, which may be all that
+        runs for as long as this process is then stopped.
+        """
+        exchange = self.server.exchange
+        if self.look() and shared.holds_stored_job(exchange.broker, peer.session):
+            self.withheld[peer.session] = peer
         return peer.session in self.withheld
 
     # What the writer thread tells; called there, carried out in the event loop.

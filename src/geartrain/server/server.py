@@ -445,10 +445,11 @@ class JobServer:
         exchange = self.exchange
         connections = self.connections
         cluster = self.cluster
-        in_doubt = cluster is not None and cluster.look()
+        if cluster is not None:
+            cluster.look()
         for peer in exchange.take_written():
             connection = connections.get(peer.session)
-            if connection is not None and not (in_doubt and cluster and cluster.withholds(peer)):
+            if connection is not None and not (cluster and cluster.withholds(peer)):
                 connection.flush()
         if exchange.has_store_work():
             if self.committer is not None:
