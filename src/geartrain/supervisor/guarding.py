@@ -45,7 +45,8 @@ class Guarding:
             os.close(reader)
         self.pid = self.process.pid
         self.writer = writer
-        for charge in self.charges.values():
+        # Others may be added meanwhile, where threads start processes.
+        for charge in list(self.charges.values()):
             self.tell(charge.line())
 
     def ended(self, status: int) -> None:
