@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from geartrain.configuration import read_tables, table_of
-from geartrain.errors import GeartrainError, LeaseLost, StoreError, UsageError
+from geartrain.errors import GeartrainError, UsageError
 from geartrain.schedule.key_file import read_key
 from geartrain.schedule.settings import SchedulerSettings
 
 if TYPE_CHECKING:
+    from geartrain.alerts.notifying import Notifying
     from geartrain.alerts.ping import Ping
     from geartrain.alerts.settings import AlertSettings
     from geartrain.schedule.entry import Entry
@@ -33,9 +34,8 @@ __all__ = ["Beside", "Scheduling", "keeps_schedules", "own_servers"]
 
 logger = logging.getLogger("geartrain.schedule")
 
-# Seconds between looks at a file without entries, and at alerts that are to be sent.
+# Seconds between looks at a file without entries.
 _LOOKS: Final = 1.0
-_SENDS: Final = 1.0
 # Seconds without a pass after which a scheduler is not well.
 _SILENCE: Final = 60.0
 _PATIENCE: Final = 10.0
@@ -130,12 +130,15 @@ class Scheduling:
         if self._stopping.is_set():
             return
         desk = Desk([one for some in groups.values() for one in some], store, self.key)
-        sending = threading.Thread(target=self._send, args=(store,), name="geartrain-alerts")
+        notifying = self._notifying(store)
+        begun = threading.Event()
 
         def begin() -> None:
             self._declare(store)
+            begun.set()
             desk.start()
-            sending.start()
+            if notifying is not None:
+                notifying.start()
             ready()
 
         ping = self._ping()
@@ -144,11 +147,11 @@ class Scheduling:
                 ping.start()
             self.scheduler.run(begin)
         finally:
-            self._stopping.set()
             if ping is not None:
                 ping.stop()
-            if sending.ident is not None:
-                sending.join()
+            if notifying is not None:
+                notifying.stop()
+            if begun.is_set():
                 desk.stop()
             store.close()
 
@@ -172,21 +175,15 @@ class Scheduling:
         except UsageError as error:
             logger.error("%s: its entries are not taken over: %s", self.config, error)
 
-    def _send(self, store: ScheduleStore) -> None:
-        """Send alerts that are due; runs in a thread of its own."""
+    def _notifying(self, store: ScheduleStore) -> Notifying | None:
+        """Return what has alerts told; None where no channel is known, but perhaps elsewhere."""
         from geartrain.alerts.notifier import Notifier
+        from geartrain.alerts.notifying import Notifying
 
+        if not self.alerts.channels:
+            return None
         notifier = Notifier(store, self.alerts.speaking(), self.alerts.channels)
-        while not self._stopping.wait(_SENDS):
-            me = self.scheduler.me if self.scheduler is not None else None
-            if me is None:
-                continue
-            try:
-                notifier.step(me)
-            except LeaseLost:
-                continue
-            except StoreError as error:
-                logger.debug("alerts wait for the store: %s", error)
+        return Notifying(notifier, lambda: self.scheduler.me if self.scheduler else None)
 
     def _ping(self) -> Ping | None:
         from geartrain.alerts.ping import Ping
@@ -234,12 +231,15 @@ class Beside:
                 return
         if self._stopping.is_set():
             return
-        try:
-            self.scheduling.run()
-        except GeartrainError as error:
-            logger.error("nothing is scheduled any more: %s", error)
-        except Exception:
-            logger.exception("nothing is scheduled any more")
+        while not self._stopping.is_set():
+            try:
+                self.scheduling.run()
+            except GeartrainError as error:
+                logger.error("nothing is scheduled: %s; tried again in %.0f s", error, _PATIENCE)
+            except Exception:
+                # A mistake of ours ends one scheduler, not all scheduling.
+                logger.exception("nothing is scheduled; tried again in %.0f s", _PATIENCE)
+            self._stopping.wait(_PATIENCE)
 
 
 def has_entries(url: str) -> bool:
