@@ -223,7 +223,7 @@ def test_ls_prints_a_table(cron: Command) -> None:
     assert head.split() == ["NAME", "WHEN", "ZONE", "RUNS", "ON", "NEXT", "STATUS"]
     assert re.split(r"\s\s+", one) == ["b", "@daily", "true", "web1", "paused"]
     assert re.split(r"\s\s+", other)[:4] == ["nightly", "15 2 * * *", "Berlin", "report"]
-    assert re.search(r"in \d+h", other)
+    assert re.search(r"in \d+[hms]", other)
 
 
 def test_ls_chooses(cron: Command) -> None:
@@ -271,7 +271,7 @@ def test_pause_and_resume_take_patterns(cron: Command) -> None:
     assert rows["b"]["status"] == "active"
     assert rows["a/x"]["paused"]["why"] == "moving"
     assert re.fullmatch(INSTANT, rows["a/x"]["paused"]["until"])
-    assert "paused now by" in cron.ok("cron", "show", "a/x").replace("1s ago", "now")
+    assert re.search(r"paused (now|\d+s ago) by ", cron.ok("cron", "show", "a/x"))
     assert cron.ok("cron", "resume", "a/*").startswith("resumed a/x, next ")
     assert "there is no entry a/*" in cron.refused(4, "cron", "resume", "a/*")
     assert "it is not paused" in cron.refused(5, "cron", "resume", "b")
