@@ -28,6 +28,7 @@ from tests.server.peer import (
     SUBMIT_JOB,
     SUBMIT_JOB_BG,
     WORK_COMPLETE,
+    WORK_DATA,
     WORK_EXCEPTION,
     WORK_FAIL,
     Peer,
@@ -158,6 +159,21 @@ def result_of(peer: Peer, handle: bytes) -> tuple[int, bytes]:
     name, _, data = body.partition(b"\0")
     assert name == inquiry
     return kind, data
+
+
+def test_a_result_in_parts_is_kept_for_whoever_asks(server: ThreadServer) -> None:
+    worker = server.peer()
+    worker.send(CAN_DO, b"f")
+    handle = worker.submit(SUBMIT_JOB_BG, b"f")
+    assert worker.grab() == handle
+    worker.send(WORK_DATA, handle, b"\0one")
+    worker.send(WORK_COMPLETE, handle, b"two")
+    eventually(lambda: facts(server.peer(), handle)["state"] == "completed", "it has ended")
+    assert facts(server.peer(), handle)["result"] == "7"
+    asker = server.peer()
+    inquiry = asker.submit(SUBMIT_JOB, RESULT, b"", handle)
+    assert asker.receive() == (WORK_DATA, inquiry + b"\0\0one")
+    assert asker.receive() == (WORK_COMPLETE, inquiry + b"\0two")
 
 
 def test_a_result_is_kept_for_whoever_asks(server: ThreadServer) -> None:

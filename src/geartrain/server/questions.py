@@ -20,6 +20,8 @@ from geartrain.broker.inquiring import (
     LIST_LETTERS,
     RETRY_LETTER,
     SHOW_ENDED,
+    STREAMED,
+    unframed,
 )
 from geartrain.broker.retrying import MAX_QUOTED
 from geartrain.server.text_commands import fact_lines
@@ -130,13 +132,14 @@ def letter_facts(letter: DeadLetter) -> list[tuple[bytes, bytes]]:
 
 def result_facts(result: Result) -> list[tuple[bytes, bytes]]:
     """Return what ``show job`` says of a job that left a result."""
+    parts = unframed(result.data) if result.outcome == STREAMED else [result.data]
     return [
         (b"handle", result.handle),
         (b"function", result.function),
         (b"state", OUTCOME_NAMES[result.outcome].encode()),
         (b"ended", b"%.3f" % result.ended),
         (b"expires", b"%.3f" % result.expires),
-        (b"result", b"%d" % len(result.data)),
+        (b"result", b"%d" % sum([len(part) for part in parts])),
     ]
 
 
