@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from time import CLOCK_BOOTTIME, clock_gettime, monotonic, sleep, time
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic, time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
@@ -30,9 +30,10 @@ from geartrain.errors import StoreDamaged, StoreError, StoreUnavailable
 from geartrain.store.link import CONFLICT, DAMAGED, PASSING
 from geartrain.store.shared_schema import bring_up_to_date
 from geartrain.store.shared_statements import ServerStatements
-from geartrain.store.sqlite import LOCKED, PASSING_CODES, migrate, translated
+from geartrain.store.sqlite import PASSING_CODES, migrate, translated
 from geartrain.store.sqlite_file import WAY_OUT, check_file, check_place, identity
 from geartrain.store.sqlite_statements import HEAD, STATEMENTS
+from geartrain.store.sqlite_turn import LOCKED, patiently, take_turn
 from geartrain.store.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -48,9 +49,6 @@ __all__ = [
 
 # Connections that are kept, and how many more there may be at a time.
 POOL: Final[dict[str, Any]] = {"pool_size": 4, "max_overflow": 12, "pool_timeout": 2.0}
-# Seconds between two attempts to be the one that writes. SQLite's own waiting becomes longer with
-# each attempt, and finds no gap beside a thread that writes all the time.
-TURN: Final = 0.001
 # Seconds until the database ends the transaction of an instance that was stopped in the middle.
 IDLE: Final = 2
 # Seconds for which a measured clock is trusted.
@@ -110,7 +108,7 @@ class SqliteSchedules:
 
     errors: tuple[type[Exception], ...] = (sqlite3.Error, MemoryError, StoreUnavailable)
     # One writes at a time, and a job server that finds no gap would refuse what is submitted.
-    rest = 1.0
+    rest = 0.25
 
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path)
@@ -161,7 +159,8 @@ class SqliteSchedules:
             check_same_thread=False,
         )
         try:
-            patiently(connection, "PRAGMA journal_mode = WAL", monotonic() + IDLE)
+            wal = "PRAGMA journal_mode = WAL"
+            patiently(lambda: connection.execute(wal).fetchall(), monotonic() + IDLE)
             connection.execute("PRAGMA trusted_schema = OFF")
         except BaseException:
             connection.close()
@@ -222,23 +221,6 @@ def find_revision(connection: sqlite3.Connection, path: str) -> str:
     elif not any(name.startswith("geartrain_") for name in tables):
         return ""
     raise StoreDamaged(f"{path} lacks the revision of its tables. {WAY_OUT}")
-
-
-def take_turn(connection: sqlite3.Connection, end: float) -> None:
-    """Begin a transaction that writes, as soon as nobody else does."""
-    patiently(connection, "BEGIN IMMEDIATE", end)
-
-
-def patiently(connection: sqlite3.Connection, statement: str, end: float) -> None:
-    """Run a statement as soon as nobody stands in its way."""
-    while True:
-        try:
-            connection.execute(statement).fetchall()
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in LOCKED or monotonic() > end:
-                raise
-        sleep(TURN)
 
 
 class PostgresqlSchedules:

@@ -16,7 +16,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from time import time
+from time import monotonic, time
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -43,6 +43,7 @@ from geartrain.store.sqlite_file import (
     no_database,
 )
 from geartrain.store.sqlite_statements import HEAD, STATEMENTS
+from geartrain.store.sqlite_turn import LOCKED, is_locked, patiently, take_turn
 
 __all__ = ["SqliteStore", "migrate", "translated"]
 
@@ -73,7 +74,8 @@ PASSING_CODES: Final = frozenset(
         sqlite3.SQLITE_READONLY,
     )
 )
-LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+# While it serves, it waits for its turn by itself; see ``sqlite_turn``.
+WAIT_YOURSELF: Final = "PRAGMA busy_timeout = 0"
 
 
 class SqliteStore:
@@ -173,6 +175,7 @@ class SqliteStore:
         # happen to the log.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._identity = identity(self.path)
+        connection.execute(WAIT_YOURSELF)
         return generation
 
     def _revision(self, connection: sqlite3.Connection) -> str:
@@ -240,7 +243,7 @@ class SqliteStore:
 
     def forget_results(self, now: float) -> None:
         """Forget the results that have expired; see ``QueueStore``."""
-        self._do(lambda cursor: cursor.execute(STATEMENTS.forget_results, (now,)))
+        self._do(lambda cursor: cursor.execute(STATEMENTS.forget_results, (now,)), writes=True)
 
     def dead_letters(self, after: int, limit: int) -> Sequence[DeadLetter]:
         """Return dead letters in the order of their numbers; see ``QueueStore``."""
@@ -265,7 +268,7 @@ class SqliteStore:
             self._forget_refused(connection)
             try:
                 if writes:
-                    connection.execute("BEGIN IMMEDIATE")
+                    take_turn(connection, monotonic() + PATIENCE)
                 done = work(connection.cursor())
                 if writes:
                     connection.execute("COMMIT")
@@ -334,6 +337,7 @@ class SqliteStore:
             if self._mapper.last_generation(connection.cursor()) != self._generation:
                 self._drop()
                 raise StoreUnavailable(f"{self.path} was replaced by another: restart the server")
+            connection.execute(WAIT_YOURSELF)
         return connection
 
     def _drop(self) -> None:
@@ -354,10 +358,12 @@ class SqliteStore:
         # A single statement is a transaction by itself, and spares two waits for the interpreter.
         single = len(steps) == 1
         try:
-            if not single:
-                connection.execute("BEGIN IMMEDIATE")
-            self._mapper.run(connection.cursor(), steps)
-            if not single:
+            end = monotonic() + PATIENCE
+            if single:
+                patiently(lambda: self._mapper.run(connection.cursor(), steps), end)
+            else:
+                take_turn(connection, end)
+                self._mapper.run(connection.cursor(), steps)
                 connection.execute("COMMIT")
         except BaseException as error:
             if not is_locked(error):
@@ -375,7 +381,7 @@ class SqliteStore:
         if not self._refused:
             return
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            take_turn(connection, monotonic() + PATIENCE)
             connection.executemany(STATEMENTS.forget_refused, self._refused)
             connection.execute("COMMIT")
         except BaseException:
@@ -414,11 +420,6 @@ def refuse_large(jobs: Sequence[Job]) -> None:
             f"its workload is more than SQLite can hold ({MAX_WORKLOAD} bytes): lower max_packet",
             large,
         )
-
-
-def is_locked(error: BaseException) -> bool:
-    """Whether another program was writing, so that nothing was written."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in LOCKED
 
 
 def translated(error: Exception, path: str) -> Exception:
