@@ -316,7 +316,8 @@ class JobRecord:
         """Return where to ask for the job, or raise why it was not accepted."""
         if self._error is not None and not self.handle:
             raise self._error
-        return JobHandle(self.address, self.handle)
+        # As JobHandle() does, without its detour through Python: there is one for each job.
+        return tuple.__new__(JobHandle, (self.address, self.handle))
 
 
 def forget_all(records: Iterable[JobRecord]) -> None:
