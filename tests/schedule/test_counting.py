@@ -21,7 +21,7 @@ def counted(cron: Cron, after: datetime, until: datetime) -> int:
     return sum(1 for _ in cron.fires(after, until))
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     expressions(),
     near_changes(),

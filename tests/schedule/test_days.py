@@ -13,7 +13,7 @@ from tests.schedule.world import HOUR, World
 from tests.store.schedule_engines import SCHEDULE_ENGINES, Place
 
 # Seconds of the world, and how many worlds; ``make schedule-days`` has more of both.
-SECONDS = float(os.environ.get("SCHEDULE_HOURS", "3")) * HOUR
+SECONDS = float(os.environ.get("SCHEDULE_HOURS", "2")) * HOUR
 SEEDS = [int(seed) for seed in os.environ.get("SCHEDULE_SEEDS", "1").split(",")]
 
 
@@ -31,7 +31,7 @@ def world(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
     world.zones.restore()
 
 
-@pytest.mark.timeout(3_600 if SECONDS > 3 * HOUR else 120)
+@pytest.mark.timeout(3_600 if SECONDS > 2 * HOUR else 120)
 @pytest.mark.parametrize("world", SEEDS, indirect=True)
 def test_every_moment_is_accounted_for(world: World) -> None:
     world.run(SECONDS, each=HOUR / 3)

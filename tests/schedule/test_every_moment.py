@@ -132,7 +132,7 @@ def by_nominal(rows: list[Fire]) -> dict[int, list[Fire]]:
 
 
 @given(tables, st.lists(steps, min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_moment_is_in_exactly_one_row(
     table: dict[str, Any], happenings: list[tuple[str, int]]
 ) -> None:

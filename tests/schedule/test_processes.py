@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from geartrain.cli.main import scheduler_beside
 from geartrain.schedule.entry import cron_of, read_entry
 from geartrain.schedule.sequence import newest
 from geartrain.schedule.standing import to_schedule
+from geartrain.server.server import new_server
+from geartrain.server.settings import Settings
 from geartrain.store.schedule_rows import DONE, FINAL, Fire, Schedule
 from geartrain.store.schedule_sql import open_schedules
 from geartrain.store.schedule_store import ScheduleStore
@@ -261,25 +264,22 @@ def test_a_server_without_entries_imports_nothing_for_them(
         eventually(lambda: bool(fires(store, row)), "it fires within a moment")
 
 
-def test_a_server_may_have_no_scheduler(processes: Processes, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'geartrain.db'}"
-    with closing(open_schedules(url)) as store:
-        store.open()
-        row = add(store, "each", "@every 1s")
-        quiet = processes.start(
-            *("serve", "--listen", f"127.0.0.1:{free_port()}", "--store", url, "--no-scheduler"),
-            ready="\nready\n",
-        )
-        busy = processes.start(
-            "serve", "--listen", f"127.0.0.1:{free_port()}", "--store", url + "2", ready="\nready\n"
-        )
-        with closing(open_schedules(url + "2")) as other:
-            other.open()
-            theirs = add(other, "each", "@every 1s")
-            eventually(lambda: bool(fires(other, theirs)), "the other one has a scheduler")
-        assert fires(store, row) == []
-        assert store.instances() == []
-        assert quiet.poll() is busy.poll() is None
+@pytest.mark.parametrize(
+    ("store", "table", "has_one"),
+    [
+        ("sqlite:///jobs.db", "", True),
+        ("sqlite:///jobs.db", "enabled = false", False),
+        ("memory:", "", False),
+        ("memory:", 'store = "sqlite:///entries.db"', True),
+    ],
+)
+def test_a_server_has_a_scheduler_where_it_has_a_database(
+    tmp_path: Path, store: str, table: str, has_one: bool
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f"[scheduler]\n{table}\n")
+    server = new_server(Settings(store=store))
+    assert (scheduler_beside(server, config) is not None) == has_one
 
 
 def test_a_database_that_keeps_no_entries_is_refused() -> None:
