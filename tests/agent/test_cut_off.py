@@ -96,12 +96,17 @@ def command(tmp_path: Path) -> str:
 def test_what_ran_while_the_agent_was_cut_off_does_not_run_again_and_is_reported(
     place: Place, command: str
 ) -> None:
-    row = place.scheduler.add("each-second", command=command)
+    row = place.scheduler.add("each-second", command=command, overlap="allow")
     agent = place.agent("host-a")
     place.wait_for_copy(agent)
     place.cut()
     agent.wait_for(ALONE)
-    eventually(lambda: len(place.runs()) >= 2, "it fires by itself")
+    eventually(lambda: len(place.runs()) >= 1, "it fires by itself")
+    # It goes on where it was, also when it is killed meanwhile.
+    agent.stop(signal.SIGKILL)
+    before = len(place.runs())
+    agent.start()
+    eventually(lambda: len(place.runs()) >= before + 2, "it goes on")
 
     place.serve()
     # Fires of these moments have been waiting at the server.
@@ -111,37 +116,21 @@ def test_what_ran_while_the_agent_was_cut_off_does_not_run_again_and_is_reported
             sent = place.scheduler.sent(row, nominal, "host-a")
             answer = read_answer(client.call("agent:host-a", sent, timeout=BACK))
             assert answer is not None
-            assert (answer.kind, answer.repeated) == ("done", True)
+            assert answer.repeated
     agent.wait_for("a job server answers again", BACK)
     eventually(lambda: agent.status()["unreported"] == 0, "everything is reported", BACK)
 
     runs = place.runs()
     assert sorted(set(runs)) == sorted(runs)
     fires = place.scheduler.store.fires(schedule=row.id, limit=1_000)
-    assert sorted(fire.nominal for fire in fires) == sorted(runs)
-    assert {(fire.state, fire.origin, fire.target) for fire in fires} == {
-        ("done", "offline", "host-a")
-    }
-    # No moment is left out between the first and the last.
-    assert sorted(runs) == list(range(min(runs), max(runs) + 1))
-
-
-def test_an_agent_that_starts_anew_while_it_is_cut_off_goes_on_where_it_was(
-    place: Place, command: str
-) -> None:
-    place.scheduler.add("each-second", command=command)
-    agent = place.agent("host-a")
-    place.wait_for_copy(agent)
-    place.cut()
-    eventually(lambda: len(place.runs()) >= 1, "it fires by itself")
-    agent.stop(signal.SIGKILL)
-    before = place.runs()
-    agent.start()
-    eventually(lambda: len(place.runs()) >= len(before) + 2, "it goes on")
-    agent.stop()
-    runs = place.runs()
-    assert sorted(set(runs)) == sorted(runs)
-    assert agent.status()["unreported"] >= len(runs) - 1
+    assert {(fire.origin, fire.target) for fire in fires} == {("offline", "host-a")}
+    # One may have been cut off when the agent was killed, before or after it wrote.
+    failed = {fire.nominal for fire in fires if fire.state != "done"}
+    assert len(failed) <= 1
+    moments = sorted(fire.nominal for fire in fires)
+    assert set(runs) | failed == set(moments)
+    # There is one row for each moment, and no moment is left out.
+    assert moments == list(range(min(moments), max(moments) + 1))
 
 
 def test_a_copy_that_is_too_old_is_used_no_more_and_alarms(place: Place, command: str) -> None:
@@ -215,16 +204,3 @@ def test_a_failed_fire_is_tried_again_while_the_agent_is_cut_off(
     assert fire.state == "done"
     assert fire.attempt >= 4
     assert tries.read_text().split() == [str(one) for one in range(1, fire.attempt + 1)]
-
-
-def test_two_agents_each_fire_for_themselves(place: Place, tmp_path: Path) -> None:
-    place.scheduler.add("mine", target="agent:host-a", command=f"echo a >> {tmp_path}/fired-a")
-    place.scheduler.add("its", target="agent:host-b", command=f"echo b >> {tmp_path}/fired-b")
-    agents = [place.agent(name) for name in ("host-a", "host-b")]
-    for agent in agents:
-        place.wait_for_copy(agent)
-    place.cut()
-    for name in "ab":
-        wait_for_file(tmp_path / f"fired-{name}")
-    for agent, entry in zip(agents, ("mine", "its"), strict=True):
-        assert {one["entry"] for one in recent(agent)} == {entry}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -13,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from geartrain.agent.journal import INTERRUPTED, Journal
+from geartrain.agent.settings import AgentSettings
+from geartrain.cli.agent_status import status_of
 from geartrain.client.sync import Client
-from geartrain.errors import StoreDamaged, StoreUnavailable
+from geartrain.errors import StoreDamaged, StoreUnavailable, UsageError
 from geartrain.schedule.envelope import DONE, FAILED, RETRY, Answer
 from geartrain.schedule.greeting import Report
 from tests.agent.processes import AgentProcess, ask, envelope, wait_for_file
@@ -170,25 +171,17 @@ def test_two_agents_can_t_share_a_state(start_agent: Start, tmp_path: Path) -> N
 
 
 def test_status_tells_how_an_agent_is(start_agent: Start, client: Client, tmp_path: Path) -> None:
-    command = [str(BIN / "geartrain"), "agent", "status", "--state"]
-
-    def status(*words: str) -> tuple[int, str]:
-        done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=10)
-        return done.returncode, done.stdout + done.stderr
-
-    code, said = status(str(tmp_path / "nowhere"))
-    assert code == 2
-    assert "no agent has run in" in said
+    with pytest.raises(UsageError, match="no agent has run in"):
+        status_of(AgentSettings(state=str(tmp_path / "nowhere")))
     agent = start_agent("asked", allow=["*"])
     ask(client, "asked", envelope("asked", command="exit 3"))
-    code, said = status(str(agent.state))
-    assert code == 0
-    assert said.startswith("agent asked: running\n  last heard of a job server: 20")
-    assert "e  failed: it exited with status 3" in said
+    command = [str(BIN / "geartrain"), "agent", "status", "--state", str(agent.state)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0
+    assert done.stdout.startswith("agent asked: running\n  last heard of a job server: 20")
+    assert "e  failed: it exited with status 3" in done.stdout
     agent.stop()
-    code, said = status(str(agent.state), "--json")
-    assert code == 1
-    found = json.loads(said)
+    found = agent.status()
     assert (found["running"], found["alarm"], found["unreported"]) == (False, "", 0)
 
 

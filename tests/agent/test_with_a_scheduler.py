@@ -25,6 +25,10 @@ from tests.cli.servers import Server
 
 Start = Callable[..., AgentProcess]
 FAR = "0 0 1 1 *"
+# Seconds; agents that come late are looked for each five.
+PATIENCE = 20.0
+
+pytestmark = pytest.mark.timeout(60)
 
 
 class Schedules:
@@ -69,7 +73,7 @@ class Schedules:
             found[:] = [fire for fire in self.store.fires(schedule=row.id) if fire.ended]
             return len(found) >= count
 
-        eventually(have_ended, f"{count} fires of {row.name} end")
+        eventually(have_ended, f"{count} fires of {row.name} end", PATIENCE)
         return sorted(found, key=lambda fire: fire.target)
 
     def close(self) -> None:
