@@ -431,6 +431,9 @@ def test_export_as_a_crontab_says_what_it_leaves_out(cron: Command) -> None:
     cron("cron", "export", "b", "--agent", "web1", "--timezone", "UTC", "--system")
     assert (cron.code, cron.err) == (0, "")
     assert cron.out.endswith("@daily ops true\n")
+    cron.ok("cron", "pause", "b")
+    cron("cron", "export", "b", "--agent", "web1", "--timezone", "UTC")
+    assert (cron.code, cron.err) == (1, "geartrain: b is left out: it is paused or disabled\n")
     assert "there is no entry c*" in cron.refused(4, "cron", "export", "c*")
     assert "choose one" in cron.refused(2, "cron", "export", "--toml", "--json")
 

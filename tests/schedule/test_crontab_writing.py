@@ -171,7 +171,7 @@ def test_what_is_only_written_otherwise_is_written_as_cron_does(
         ({"when": "30 0 0 * * *"}, "cron has 5 fields, not 6"),
         ({"day_mode": "and"}, "other rules for days"),
         ({"dst": "skip"}, "other rules for days"),
-        ({"enabled": False}, "it is disabled"),
+        ({"enabled": False}, "it is paused or disabled"),
         ({"jitter": "90s"}, "no whole number of minutes"),
         ({"directory": "/srv"}, "its directory is not its HOME"),
         ({"command": "a\nb"}, "several lines"),

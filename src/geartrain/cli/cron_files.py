@@ -35,6 +35,7 @@ from geartrain.errors import UsageError
 
 if TYPE_CHECKING:
     from geartrain.schedule.entry import Entry
+    from geartrain.store.schedule_rows import Schedule
 
 __all__ = ["apply_file", "diff_file", "export"]
 
@@ -131,9 +132,12 @@ def export(
 
     Ends with 1 where a crontab had to leave entries out.
     """
+    from geartrain.schedule.entry import from_definition
+
     if toml and as_json:
         raise UsageError("--toml and --json are two forms: choose one")
-    entries = chosen(store, config, names or [], source)
+    rows = chosen(store, config, names or [], source)
+    entries = [from_definition(row.definition) for row in rows]
     if as_json:
         from geartrain.schedule.showing import as_entry
 
@@ -146,22 +150,24 @@ def export(
         tables = [(one.name, to_table(replace(one, source=""))) for one in entries]
         print("\n".join(written_table(("schedule", *one), keys) for *one, keys in tables), end="")
     else:
+        # A pause is no key of an entry, and cron knows none: such a line would run.
+        entries = [
+            replace(entry, enabled=entry.enabled and not row.paused_at)
+            for entry, row in zip(entries, rows, strict=True)
+        ]
         print_crontab(entries, system, user, agent or host(), timezone or zone_of_machine())
 
 
-def chosen(store: str, config: Path | None, names: list[str], source: str | None) -> list[Entry]:
-    """Return the entries that names and source choose; raises EntryNotFound."""
+def chosen(store: str, config: Path | None, names: list[str], source: str | None) -> list[Schedule]:
+    """Return the rows that names and source choose; raises EntryNotFound."""
     from geartrain.cli.cron_entries import expanded
     from geartrain.schedule.desk import entries, find
-    from geartrain.schedule.entry import from_definition
 
     with opened(store, config) as schedules:
         if names:
             rows = [find(schedules, name) for name in expanded(schedules, names)]
-            rows = [row for row in rows if source is None or row.source == source]
-        else:
-            rows = list(entries(schedules, source=source))
-    return [from_definition(row.definition) for row in rows]
+            return [row for row in rows if source is None or row.source == source]
+        return list(entries(schedules, source=source))
 
 
 def print_crontab(

@@ -144,7 +144,7 @@ def _why_not(entry: Entry) -> str:
     if entry.after:
         return f"it runs after {', '.join(entry.after)}, and cron knows no order"
     if not entry.enabled:
-        return "it is disabled"
+        return "it is paused or disabled"
     if entry.day_mode != "cron" or entry.dst != "vixie":
         return "it has other rules for days or changes of clocks than cron"
     if entry.jitter % 60 or entry.jitter > 60 * _LONGEST_DELAY:
