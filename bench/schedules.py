@@ -46,6 +46,13 @@ worker.run()
 """
 
 
+class Unscheduled(Setup):
+    """A server without a scheduler of its own."""
+
+    def command(self, port: int, directory: Path) -> list[str]:
+        return [*super().command(port, directory), "--no-scheduler"]
+
+
 class Process:
     """A process beside the server, looked at from outside."""
 
@@ -100,7 +107,7 @@ def measure(
     with ENGINES[contestant.store](folder) as new_place:
         url = new_place("schedules").url
         jobs = url if contestant.store == "sqlite" else "sqlite"
-        with Server(Setup("geartrain", jobs), folder) as server:
+        with Server(Unscheduled("geartrain", jobs), folder) as server:
             return run(url, server, folder, entries)
 
 
