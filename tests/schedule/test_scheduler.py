@@ -264,6 +264,17 @@ def test_the_next_fire_takes_the_earlier_one_back(stage: Stage) -> None:
     assert stage.states()[0] == "cancelled"
 
 
+def test_the_next_fire_ends_the_earlier_one_where_an_agent_runs_it(stage: Stage) -> None:
+    stage.store.greet(Agent("a"), 3 * HOUR)
+    scheduler, desk = claimed(stage, target="all", overlap="kill_old")
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    desk.say(STARTED)
+    stage.at(1, scheduler)
+    stage.at(HOUR, scheduler)
+    assert stage.states() == ["cancelled", "pending"]
+    assert desk.sent == ["agent:a:control"]
+
+
 def test_an_entry_fires_after_others(stage: Stage) -> None:
     stage.add("other")
     stage.add("sum", when=None, after=["hourly", "other"])

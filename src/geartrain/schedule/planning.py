@@ -146,7 +146,7 @@ def recomputed(schedule: Schedule, now: float) -> Schedule | None:
 
     Counted from its last moment on: what was dealt with is not fired again.
     """
-    if not schedule.enabled or not schedule.next_fire:
+    if not schedule.enabled or not schedule.next_fire or schedule.timezone == "UTC":
         return None
     if schedule.next_fire == schedule.since + 1:
         # Its executor chose this moment, or it is here within a second.

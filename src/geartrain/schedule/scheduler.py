@@ -414,9 +414,16 @@ class Scheduler:
         said += alarms.planned(row, self._firing, now)
         cancelled = [self.underway.order_to_cancel(fire) for fire in made.changes]
         if cancelled:
+            if from_definition(row.definition).overlap == "kill_old":
+                self._kill(self.underway.kills_of(made.changes))
             self.underway.drop(fire.id for fire in made.changes)
             self.dispatcher.cancel(cancelled)
         return said
+
+    def _kill(self, kills: Sequence[tuple[str, str, str]]) -> None:
+        """Have agents end what they run of some fires."""
+        for agent, key, group in kills:
+            self.dispatcher.send(control_function(agent), end_order(key, self.secret), group)
 
     @staticmethod
     def _tell_missed(plans: Iterable[tuple[Schedule, Plan]]) -> None:
@@ -468,8 +475,7 @@ class Scheduler:
             self.dispatcher.cancel(watch.cancels)
         if watch.looks:
             self.dispatcher.look(watch.looks)
-        for agent, key, group in watch.kills:
-            self.dispatcher.send(control_function(agent), end_order(key, self.secret), group)
+        self._kill(watch.kills)
 
     def _mark(self, now: float) -> None:
         """Write what became of fires."""

@@ -144,6 +144,16 @@ class Underway:
         held = self.held.get(fire.id)
         return self._asking(held if held is not None else Held(fire))
 
+    def kills_of(self, fires: Sequence[Fire]) -> list[tuple[str, str, str]]:
+        """Return which agents are to end which of some fires; see ``Watch``."""
+        found = []
+        for fire in fires:
+            held = self.held.get(fire.id) or Held(fire)
+            if agent := self._agent(held):
+                order = self._asking(held)
+                found.append((agent, order.key, order.group))
+        return found
+
     # To be submitted.
 
     def submissions(self, now: float, agents: Sequence[Agent]) -> list[Order]:
