@@ -62,7 +62,11 @@ class Connection(socketserver.BaseRequestHandler):
         if kind == GRAB_JOB_UNIQ:
             self.grab()
         elif kind == PRE_SLEEP:
-            self.state.asleep.append(self.request)
+            # A job may have arrived since the worker heard that there was none.
+            if self.state.waiting:
+                send(self.request, NOOP)
+            else:
+                self.state.asleep.append(self.request)
         elif kind == WORK_COMPLETE:
             self.complete(body)
         elif kind == ECHO_REQ:
