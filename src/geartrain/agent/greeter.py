@@ -38,6 +38,21 @@ _LAST_WORDS: Final = 2.0
 _REPORTS: Final = 100
 # Seconds that clocks may differ before it is said.
 _SKEW: Final = 1.0
+# Starts within so many seconds of each other get seconds of their own.
+_QUICK: Final = 60.0
+
+
+def new_start(journal: Journal, now: float) -> float:
+    """
+    Return when the agent starts, and note it: in another second than it did before.
+
+    What fires at a start has that second in its key, and the agent may be quick to start anew.
+    """
+    last = int(journal.fact("started") or 0)
+    # A clock that was set back by more than that is believed.
+    started = last + 1.0 if int(now) <= last < now + _QUICK else now
+    journal.note(started=str(int(started)))
+    return started
 
 
 class Greeter:
@@ -72,7 +87,7 @@ class Greeter:
         self.journal = journal
         self.copy = copy
         self.on_change = on_change
-        self.started = time.time()
+        self.started = new_start(journal, time.time())
         self.contact = float(journal.fact("contact") or 0)
         self.heard = time.monotonic()
         self.cut_off = False
