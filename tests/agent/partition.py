@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -29,7 +27,6 @@ from tests.agent.scheduler import Scheduler
 from tests.cli.servers import Server
 from tests.faults import namespaces
 
-INSIDE = "GEARTRAIN_TESTS_IN_NAMESPACES"
 AGENT = "host-a"
 # Seconds for what is dropped to be sent once more, and for all that waits to be told.
 HEALED = 30.0
@@ -40,12 +37,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.agent.partition", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often it is cut off (5)")
     args = parser.parse_args()
-    if INSIDE not in os.environ:
-        if not namespaces.are_available():
-            print("not run: network namespaces want root and iproute2")  # noqa: T201
-            return 0
-        command = [*namespaces.ENTER, sys.executable, "-m", "tests.agent.partition", *sys.argv[1:]]
-        return subprocess.run(command, env={**os.environ, INSIDE: "1"}).returncode
+    if (status := namespaces.entered("tests.agent.partition")) is not None:
+        return status
     with tempfile.TemporaryDirectory() as folder:
         found = run(args.rounds, Path(folder))
     print(json.dumps(found))  # noqa: T201

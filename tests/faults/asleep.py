@@ -36,7 +36,7 @@ from geartrain.wire.packet import (
     WORK_FAIL,
     Packet,
 )
-from tests.faults.cluster import JOINED, Load, Member, load, submit_at
+from tests.faults.cluster import Load, Member, joins_again, load, submit_at
 from tests.faults.peers import Peer, Wire
 from tests.faults.takeover import say
 from tests.faults.torment import DATABASES
@@ -213,7 +213,7 @@ def sleep_through(running: Load, number: int, seconds: float) -> Woken:
     with ExitStack() as stack:
         holdings = Holdings(member, stack, f"{member.name}-{time.monotonic()}")
         keep = set(holdings.at_work)
-        joined = member.said().count(JOINED)
+        joined = joins_again(member)
         member.signal(signal.SIGSTOP)
         running.ledger.kill()
         stopped = time.monotonic()
@@ -224,7 +224,7 @@ def sleep_through(running: Load, number: int, seconds: float) -> Woken:
             )
             threading.Event().wait(max(0.0, stopped + seconds - time.monotonic()))
             member.signal(signal.SIGCONT)
-            running.run_until(lambda: member.said().count(JOINED) > joined, "it joins again")
+            running.run_until(joined, "it joins again")
             woken = holdings.heard()
             woken.assigned += offered(member)
             for heir in found:

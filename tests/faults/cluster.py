@@ -354,10 +354,10 @@ def pause_one(running: Load, number: int, seconds: float) -> list[bytes]:
     held = set(ledger.acked_by[member.port])
     running.run_until(lambda: not left - ledger.runs.keys(), "its jobs run elsewhere")
     threading.Event().wait(seconds)
-    joined = member.said().count(JOINED)
+    joined = joins_again(member)
     resumed = time.monotonic()
     member.signal(signal.SIGCONT)
-    running.run_until(lambda: member.said().count(JOINED) > joined, "it joins again")
+    running.run_until(joined, "it joins again")
     submit_at(running, member)
     with ledger.lock:
         return [
@@ -385,10 +385,17 @@ def cut_off_one(
     gone = f"server {member.name} at"
     running.run_until(lambda: any(gone in one.said() for one in others), "it is taken over")
     seconds = time.monotonic() - began
+    joined = joins_again(member)
     mend()
-    running.run_until(lambda: JOINED in member.said(), "it joins again")
+    running.run_until(joined, "it joins again")
     submit_at(running, member)
     return seconds
+
+
+def joins_again(member: Member) -> Callable[[], bool]:
+    """Return what tells whether a server has joined the others once more than by now."""
+    before = member.said().count(JOINED)
+    return lambda: member.said().count(JOINED) > before
 
 
 def submit_at(running: Load, member: Member) -> None:

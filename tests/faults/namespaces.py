@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 # What a command begins with that runs in namespaces of its own, and ends when its parent does.
 ENTER = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+INSIDE = "GEARTRAIN_TESTS_IN_NAMESPACES"
 # Where the database is, and where the server is seen from it.
 DATABASE, SERVER = "10.77.1.1", "10.77.2.1"
 # Where clients and the other servers are, and where the server is seen from them.
@@ -28,6 +30,21 @@ def are_available() -> bool:
         return False
     tried = subprocess.run([*ENTER, "ip", "link", "set", "lo", "up"], capture_output=True)
     return tried.returncode == 0
+
+
+def entered(module: str) -> int | None:
+    """
+    Run a module's command line once more, in namespaces.
+
+    Returns the status to end with, or None in there, where the module has to do its work.
+    """
+    if INSIDE in os.environ:
+        return None
+    if not are_available():
+        print("not run: network namespaces want root and iproute2")  # noqa: T201
+        return 0
+    command = [*ENTER, sys.executable, "-m", module, *sys.argv[1:]]
+    return subprocess.run(command, env={**os.environ, INSIDE: "1"}).returncode
 
 
 def ip(*words: str) -> None:

@@ -12,23 +12,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from geartrain.wire.packet import JOB_CREATED, SUBMIT_JOB_BG
 from tests.faults import namespaces
-from tests.faults.cluster import JOINED, LEASE, Ledger, Load, Member, load, submit_at
+from tests.faults.cluster import LEASE, Ledger, Load, Member, joins_again, load, submit_at
 from tests.faults.peers import FUNCTION, HOSTS, Wire
 from tests.server.bystander import UNDISTURBED, Bystander, at
 from tests.services.galera import Galera
+from tests.services.instance import started
 from tests.services.key_value import RedisServer
 from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
@@ -37,21 +36,23 @@ from tests.services.postgresql import Postgresql
 ANSWERED = 1.0
 TAKEOVER = 5.0
 HEALED = 5.0
-INSIDE = "GEARTRAIN_TESTS_IN_NAMESPACES"
+# What several servers share; it listens at all addresses.
+DATABASES: dict[str, Callable[[], Postgresql | Mariadb | Galera]] = {
+    "postgresql": lambda: Postgresql(listen_addresses="*"),
+    "mariadb": lambda: Mariadb(bind_address="0.0.0.0"),
+    "galera": lambda: Galera(bind_address="0.0.0.0"),
+}
+STORES = (*DATABASES, "redis")
 
 
 def main() -> int:
     """Enter the namespaces, or run in them."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.partition", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="how often it is cut off (10)")
-    parser.add_argument("--store", choices=sorted(STORES), default="postgresql")
+    parser.add_argument("--store", choices=STORES, default="postgresql")
     args = parser.parse_args()
-    if INSIDE not in os.environ:
-        if not namespaces.are_available():
-            print("not run: network namespaces want root and iproute2")  # noqa: T201
-            return 0
-        command = [*namespaces.ENTER, sys.executable, "-m", "tests.faults.partition", *sys.argv[1:]]
-        return subprocess.run(command, env={**os.environ, INSIDE: "1"}).returncode
+    if (status := namespaces.entered("tests.faults.partition")) is not None:
+        return status
     with tempfile.TemporaryDirectory() as folder:
         found = run(args.store, args.rounds, Path(folder))
     rounded = {name: round(figure, 3) for name, figure in found.items()}
@@ -64,13 +65,15 @@ def run(kind: str, rounds: int, folder: Path) -> dict[str, float]:
     namespaces.lay()
     alone = kind == "redis"
     with (
-        STORES[kind](folder) as (near, far),
-        load(folder, near, start=False, servers=2 if alone else 3) as running,
+        store(kind, folder) as url,
+        load(folder, url, start=False, servers=2 if alone else 3) as running,
     ):
         for member in running.members:
             member.host = namespaces.CLIENTS
         off = running.members[0]
-        off.host, off.store, off.before = namespaces.SERVED, far, namespaces.AWAY
+        off.host, off.before = namespaces.SERVED, namespaces.AWAY
+        # The store has another address where that one is.
+        off.store = url.replace("127.0.0.1", namespaces.DATABASE)
         HOSTS.update((member.port, member.host) for member in running.members)
         running.start(1 if alone else 3)
         running.ledger.reading_time = LEASE
@@ -114,63 +117,18 @@ def is_broken(found: dict[str, float]) -> bool:
     return any(found[name] > limit for name, limit in limits.items())
 
 
-# Each yields the URL of a store as seen from here, and as seen by the server.
-
-
 @contextmanager
-def postgresql(_: Path) -> Iterator[tuple[str, str]]:
-    server = Postgresql(listen_addresses="*")
-    try:
-        server.create()
-        with (server.data / "pg_hba.conf").open("a") as rules:
-            rules.write("host all gear 10.77.0.0/16 password\n")
-        server.start()
-        url = server.url(server.new_database())
-        yield url, seen_by_the_server(url)
-    finally:
-        server.remove()
-
-
-@contextmanager
-def mariadb(_: Path) -> Iterator[tuple[str, str]]:
-    server = Mariadb(bind_address="0.0.0.0")
-    try:
-        server.create()
-        server.start()
-        url = server.url(server.new_database())
-        yield url, seen_by_the_server(url)
-    finally:
-        server.remove()
-
-
-@contextmanager
-def galera(_: Path) -> Iterator[tuple[str, str]]:
-    cluster = Galera(bind_address="0.0.0.0")
-    try:
-        cluster.create()
-        cluster.start()
-        url = cluster.url(cluster.new_database())
-        yield url, seen_by_the_server(url)
-    finally:
-        cluster.remove()
-
-
-@contextmanager
-def redis(folder: Path) -> Iterator[tuple[str, str]]:
-    server = RedisServer(folder, "--bind", "0.0.0.0", "--protected-mode", "no")
-    try:
-        server.start()
-        yield server.url(), seen_by_the_server(server.url())
-    finally:
-        server.kill()
-
-
-STORES = {"postgresql": postgresql, "mariadb": mariadb, "galera": galera, "redis": redis}
-
-
-def seen_by_the_server(url: str) -> str:
-    """Return a URL with the address that a database has for the server."""
-    return url.replace("127.0.0.1", namespaces.DATABASE)
+def store(kind: str, folder: Path) -> Iterator[str]:
+    """Run a store that can be reached from all namespaces; yields its URL as seen from here."""
+    with ExitStack() as stack:
+        if kind == "redis":
+            service = RedisServer(folder, "--bind", "0.0.0.0", "--protected-mode", "no")
+            stack.callback(service.kill)
+            service.start()
+            yield service.url()
+        else:
+            database = stack.enter_context(started(DATABASES[kind]()))
+            yield database.url(database.new_database())
 
 
 class Cut:
@@ -228,20 +186,16 @@ def cut_off_among_others(running: Load, member: Member) -> Cut:
     others = [other for other in running.members if other is not member]
     gone = f"server {member.name} at"
     told = sum(other.said().count(gone) for other in others)
-    joined = member.said().count(JOINED)
 
     def taken_over() -> bool:
         return sum(other.said().count(gone) for other in others) > told
 
-    return cut_off(
-        running, member, taken_over, nobody, lambda: member.said().count(JOINED) > joined
-    )
+    return cut_off(running, member, taken_over, nobody, joins_again(member))
 
 
 def cut_off_alone(running: Load, member: Member) -> Cut:
     """Cut off the one server of a store, until another that is started has the store."""
     other = running.members[1]
-    joined = member.said().count(JOINED)
 
     def taken_over() -> bool:
         try:
@@ -252,9 +206,7 @@ def cut_off_alone(running: Load, member: Member) -> Cut:
             return False
         return True
 
-    return cut_off(
-        running, member, taken_over, other.stop, lambda: member.said().count(JOINED) > joined
-    )
+    return cut_off(running, member, taken_over, other.stop, joins_again(member))
 
 
 def cut_off_for_a_moment(running: Load, member: Member) -> Cut:

@@ -16,7 +16,7 @@ from tests.faults.cut import Way
 from tests.faults.disk import Disk
 from tests.faults.peers import wait_for
 from tests.services.galera import Galera, Node
-from tests.services.instance import START_TIMEOUT, Instance
+from tests.services.instance import START_TIMEOUT, Instance, started
 from tests.services.key_value import MemcachedServer, RedisServer, Service
 from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
@@ -191,9 +191,7 @@ def galera(fault: str) -> Iterator[Rig]:
         cluster.nodes[1].wait_until(lambda: size(cluster.nodes[1]) == 2)
 
     with ExitStack() as stack:
-        stack.callback(cluster.remove)
-        cluster.create()
-        cluster.start()
+        stack.enter_context(started(cluster))
         url = cluster.url(cluster.new_database())
         down, hang = (lose, node.start), (node.pause, node.resume)
         yield stack.enter_context(rigged(node, url, fault, None, down, hang))

@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.cluster import Load, load, lose_database
 from tests.services.galera import Galera, shared_galera
+from tests.services.instance import started
 from tests.services.postgresql import Postgresql, Replica, cluster_url, require
 
 pytestmark = pytest.mark.timeout(120)
@@ -23,20 +24,14 @@ NOTICED = 1.5
 @pytest.fixture(scope="module")
 def primary() -> Iterator[Postgresql]:
     require("postgresql")
-    server = Postgresql()
-    server.create()
-    server.start()
-    yield server
-    server.remove()
+    with started(Postgresql()) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def replica(primary: Postgresql) -> Iterator[Replica]:
-    server = Replica(primary)
-    server.create()
-    server.start()
-    yield server
-    server.remove()
+    with started(Replica(primary)) as server:
+        yield server
 
 
 def check(running: Load, silence: float) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.killing import kill_again_and_again
 from tests.services.availability import require
+from tests.services.instance import started
 from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
 
@@ -19,13 +20,8 @@ ROUNDS = 8
 @pytest.fixture(params=list(KINDS))
 def database(request: pytest.FixtureRequest) -> Iterator[Postgresql | Mariadb]:
     require(request.param)
-    server = KINDS[request.param]()
-    try:
-        server.create()
-        server.start()
+    with started(KINDS[request.param]()) as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.mark.timeout(120)

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.faults.account import Verdict
 from tests.faults.cluster import Load, kill_one, load, lose_database, pause_one
 from tests.services.galera import Galera
+from tests.services.instance import started
 from tests.services.postgresql import Postgresql, Replica, cluster_url
 
 # Rounds between two losses of a machine of the database.
@@ -24,53 +25,33 @@ DATABASE_EACH = 5
 @contextmanager
 def one_postgresql() -> Iterator[tuple[str, Callable[[Load], float] | None]]:
     """A PostgreSQL on one machine, which is not lost."""
-    server = Postgresql()
-    try:
-        server.create()
-        server.start()
+    with started(Postgresql()) as server:
         yield server.url(), None
-    finally:
-        server.remove()
 
 
 @contextmanager
 def replicated_postgresql() -> Iterator[tuple[str, Callable[[Load], float] | None]]:
     """A primary that is lost, once, and a replica that takes over."""
-    servers = [Postgresql()]
-    try:
-        servers[0].create()
-        servers[0].start()
-        servers.append(Replica(servers[0]))
-        servers[1].create()
-        servers[1].start()
+    with started(Postgresql()) as primary, started(Replica(primary)) as replica:
         promoted: list[bool] = []
+
+        def promote() -> None:
+            primary.kill()
+            replica.promote()
 
         def lose(running: Load) -> float:
             if promoted:
                 return 0.0
             promoted.append(True)
-            primary, replica = servers
-            assert isinstance(replica, Replica)
-
-            def promote() -> None:
-                primary.kill()
-                replica.promote()
-
             return lose_database(running, promote, lambda: None)
 
-        yield cluster_url(*servers), lose
-    finally:
-        for server in reversed(servers):
-            server.remove()
+        yield cluster_url(primary, replica), lose
 
 
 @contextmanager
 def galera() -> Iterator[tuple[str, Callable[[Load], float] | None]]:
     """Three nodes, of which one after the other is lost and comes back."""
-    cluster = Galera()
-    try:
-        cluster.create()
-        cluster.start()
+    with started(Galera()) as cluster:
         turns = iter(range(10**9))
 
         def lose(running: Load) -> float:
@@ -78,8 +59,6 @@ def galera() -> Iterator[tuple[str, Callable[[Load], float] | None]]:
             return lose_database(running, node.kill, node.start)
 
         yield cluster.url(cluster.new_database()), lose
-    finally:
-        cluster.remove()
 
 
 DATABASES = {

@@ -16,9 +16,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 START_TIMEOUT = 30.0
 # Bytes that have to be free for data to be put into memory.
@@ -169,6 +170,30 @@ class Instance:
             except subprocess.TimeoutExpired:
                 self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Startable(Protocol):
+    """A database server, or a cluster of them."""
+
+    def create(self) -> None: ...
+
+    def start(self) -> None: ...
+
+    def remove(self) -> None: ...
+
+
+AnyStartable = TypeVar("AnyStartable", bound=Startable)
+
+
+@contextmanager
+def started(server: AnyStartable) -> Iterator[AnyStartable]:
+    """Make a server's files, start it, and remove all of it in the end."""
+    try:
+        server.create()
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 def is_running(pid: int) -> bool:

@@ -54,6 +54,8 @@ class Postgresql(Instance):
         )
         with (self.data / "pg_hba.conf").open("a") as rules:
             rules.write("host replication gear 127.0.0.1/32 password\n")
+            # It listens on 127.0.0.1, unless a test wants otherwise.
+            rules.write("host all gear all password\n")
 
     def command(self) -> list[object]:
         settings = {

@@ -18,6 +18,7 @@ from geartrain.store.rows import row_of
 from geartrain.store.shared_sql import SharedSqlStore
 from geartrain.store.url import open_store
 from tests.services.availability import require
+from tests.services.instance import started
 from tests.services.mariadb import PASSWORD, Mariadb
 from tests.services.postgresql import Postgresql, Replica, cluster_url
 from tests.store.samples import make_job, make_jobs, numbers, rows
@@ -35,13 +36,8 @@ Database = Postgresql | Mariadb
 def instance(request: pytest.FixtureRequest) -> Iterator[Database]:
     """A server of each kind that may be harmed."""
     require(request.param)
-    server = KINDS[request.param]()
-    try:
-        server.create()
-        server.start()
+    with started(KINDS[request.param]()) as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture
@@ -394,14 +390,8 @@ def test_many_jobs_of_some_size_go_in_several_statements(make: MakeStore) -> Non
 
 def test_promoted_replica_has_every_job_that_was_kept() -> None:
     require("postgresql")
-    primary = Postgresql()
-    replica = Replica(primary)
-    try:
-        primary.create()
-        primary.start()
+    with started(Postgresql()) as primary, started(Replica(primary)) as replica:
         name = primary.new_database()
-        replica.create()
-        replica.start()
         store = open_store(
             cluster_url(primary, replica, database=name), handle_prefix=b"H:one", server="one"
         )
@@ -417,9 +407,6 @@ def test_promoted_replica_has_every_job_that_was_kept() -> None:
         healed(store, later := make_job((generation << 40) + 501))
         assert rows(store.replay()) == [row_of(job) for job in [*kept, later]]
         store.close()
-    finally:
-        replica.remove()
-        primary.remove()
 
 
 # Settings.

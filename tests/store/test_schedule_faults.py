@@ -20,6 +20,7 @@ from geartrain.store.schedule_rows import PENDING, SUBMITTED, Fire, Owner
 from geartrain.store.schedule_sql import SqlScheduleStore, open_schedules
 from geartrain.store.sqlite import SqliteStore
 from tests.services.availability import require
+from tests.services.instance import started
 from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
 from tests.store.samples import FIRST, make_job
@@ -198,13 +199,8 @@ def test_several_may_open_an_empty_file_at_once(path: Path) -> None:
 def instance(request: pytest.FixtureRequest) -> Iterator[Postgresql | Mariadb]:
     """A server of each kind that may be harmed."""
     require(request.param)
-    server = KINDS[request.param]()
-    try:
-        server.create()
-        server.start()
+    with started(KINDS[request.param]()) as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
