@@ -1,9 +1,8 @@
-"""``geartrain submit`` and ``geartrain dev``, as programs."""
+"""``geartrain submit``, as a program."""
 
 from __future__ import annotations
 
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -11,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from geartrain import AdminClient, App
+from geartrain import AdminClient
 from geartrain.testing import TestServer, drain
 from tests.acceptance.job_server import DEADLINE
 from tests.tasks import shop
-from tests.tasks.running import Program, RunningPool
-
-TEXT = "from geartrain import App\napp = App()\n@app.task\ndef add(a: int) -> int: return a + 1\n"
+from tests.tasks.running import RunningPool
 
 
 def run(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -100,45 +97,3 @@ def test_submit_that_is_refused_ends_with_5() -> None:
         done = run("submit", "add", "[2]", "-s", server.address)
         assert (done.returncode, done.stdout) == (5, b"")
         assert b"QUEUE_ERROR" in done.stderr
-
-
-def test_dev_runs_a_server_and_a_worker_that_reloads(tmp_path: Path) -> None:
-    (tmp_path / "fresh.py").write_text(TEXT)
-    with Program("dev", "fresh", "--listen", "127.0.0.1:0", cwd=tmp_path) as program:
-        program.wait_for("ready: 2 at once")
-        found = re.search(r"server on (\S+),", program.read_log())
-        assert found is not None
-        app = App(found[1])
-
-        @app.task
-        def add(a: int) -> int: ...  # type: ignore[empty-body]
-
-        assert add.call(1) == 2
-        (tmp_path / "fresh.py").write_text(TEXT.replace("a + 1", "a + 100"))
-        program.wait_for("ready: 2 at once", times=2)
-        assert add.call(1) == 101
-        app.close()
-        program.process.send_signal(signal.SIGINT)
-        assert program.process.wait(DEADLINE) == 0
-
-
-@pytest.mark.timeout(60)
-def test_dev_says_when_the_worker_has_ended_and_tries_again_with_other_code(
-    tmp_path: Path,
-) -> None:
-    with Program("dev", "fresh", "--listen", "127.0.0.1:0", cwd=tmp_path) as program:
-        program.wait_for("there is no module 'fresh' here")
-        program.wait_for("it ended with exit status 2; it starts anew when a Python file changes")
-        (tmp_path / "fresh.py").write_text(TEXT)
-        program.wait_for("ready: 2 at once")
-        program.process.send_signal(signal.SIGINT)
-        assert program.process.wait(DEADLINE) == 0
-        # The worker takes its leave before the server does.
-        assert "WARNING" not in program.read_log()
-
-
-def test_dev_without_an_app_is_a_server() -> None:
-    with Program("dev", "--listen", "127.0.0.1:0") as program:
-        program.wait_for("no worker: name one")
-        program.wait_for("ready")
-        assert program.stop() == 0

@@ -1,121 +1,406 @@
 """
-``geartrain dev``: a job server and a worker with reload, for development.
+``geartrain dev``: job server, scheduler and worker in one process, for development.
 
-The server runs in this process, the worker in one of its own that is replaced
-when files change, so that the queue outlives both code and crashes of tasks.
+The server has the main thread, worker and scheduler have others. When a Python file changes, the
+worker finishes what it runs, the server stops as at SIGTERM, and the process starts its own program
+anew with the same listening sockets: fresh modules, the same number, and nobody who connects is
+refused. Background jobs wait in the store meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
+import shutil
 import signal
 import sys
 import tempfile
 import threading
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, get_args
 
 import typer
 
-from geartrain.cli.reloading import Reloader
+from geartrain.cli.reloading import WatchEnd, python_changes
+from geartrain.cli.renewal import Renewal
+from geartrain.errors import UsageError
 
 if TYPE_CHECKING:
+    from geartrain.cli.scheduling import Beside
     from geartrain.server.server import JobServer
+    from geartrain.tasks.app import App
+    from geartrain.tasks.worker import TaskWorker
+
+_DEMO: Final = "geartrain.cli.demo_tasks:app"
+_KEPT: Final = "geartrain.db"
+# Seconds for which a reload waits for jobs that clients wait for, and with these for all that run.
+_HOLD: Final = 3.0
+_GRACE: Final = 5.0
+# Between looks at them, and for a worker that leaves, to do so.
+_LOOKS: Final = 0.05
+_LEAVE: Final = 1.0
+_PACKAGE: Final = str(Path(__file__).parents[1])
+_INTERRUPTED: Final = 130
 
 
 def dev(
     place: Annotated[
         str | None,
-        typer.Argument(metavar="[MODULE:APP]", help="Where the app is; none for no worker."),
+        typer.Argument(
+            metavar="[MODULE:APP]", help="Where the app is; none for reverse and slow_progress."
+        ),
     ] = None,
     listen: Annotated[str, typer.Option(help="Address to accept on.")] = "127.0.0.1:4730",
     store: Annotated[
         str | None,
-        typer.Option(help="Where background jobs are kept.", show_default="until it ends"),
+        typer.Option(
+            help="Where background jobs are kept.",
+            show_default="./geartrain.db if it is there, or until it ends",
+        ),
     ] = None,
     concurrency: Annotated[
         int, typer.Option("--concurrency", "-c", help="Tasks that run at once.")
     ] = 2,
     pool: Annotated[str, typer.Option(help="Where they run: thread, process or async.")] = "thread",
 ) -> None:
-    """Run a job server, and a worker that starts anew when files change."""
+    """Run server, scheduler and worker in one process, which starts anew when files change."""
+    from geartrain.cli.scheduling import scheduler_beside
     from geartrain.server.running import run_server
     from geartrain.server.server import new_server
     from geartrain.server.settings import Settings
 
+    renewal = Renewal()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
-    # Like one in production, with everything that takes a disk, and gone when it ends.
-    passing = tempfile.TemporaryDirectory(prefix="geartrain-dev-")
-    server = new_server(
-        Settings(listen=[listen], store=store or f"sqlite:///{passing.name}/dev.db")
+    # It is said in words of ours.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    check_options(concurrency, pool)
+    url, passing = chosen_store(store, renewal.left)
+    server = new_server(Settings(listen=[listen], store=url))
+    options = {"concurrency": concurrency, "pool": pool, "grace": _GRACE}
+    development = Development(
+        server, place, options, scheduler_beside(server, None), renewal, bool(passing)
     )
-    worker = DevWorker(server)
-
-    def ready() -> None:
-        address = server.addresses()[0]
-        kept = server.store.name if store else "a temporary file"
-        print(f"server on {address}, jobs kept in {kept}", file=sys.stderr)
-        if place is None:
-            print("no worker: name one as geartrain dev module:app", file=sys.stderr)
-        else:
-            options = ["--concurrency", str(concurrency), "--pool", pool, "--grace", "5"]
-            worker.start(["worker", place, "--server", address, *options])
-        worker.take_signals()
-        print("ready; Ctrl-C ends it", file=sys.stderr, flush=True)
-
+    is_interrupted = False
     try:
-        run_server(server, ready=ready)
+        run_server(server, bound=development.load, ready=development.begin)
+    except KeyboardInterrupt:
+        # While code was loaded, or by somebody in a hurry.
+        is_interrupted = True
     finally:
-        worker.stop()
-        passing.cleanup()
+        # An error ends it as well.
+        gives_way = development.gives_way and not is_interrupted
+        development.end()
+        if not gives_way:
+            remove(passing)
+    if not gives_way:
+        development.leave(_INTERRUPTED if is_interrupted else 0)
+    try:
+        renewal.start_anew(development.successors, passing)
+    except OSError as error:
+        remove(passing)
+        raise UsageError(f"can't start anew: {error}; start it by hand") from None
+
+
+def check_options(concurrency: int, pool: str) -> None:
+    """Raise UsageError where the worker could not run like this."""
+    from geartrain.tasks.worker import Pool
+
+    if pool not in get_args(Pool):
+        raise UsageError(f"--pool is {pool!r}; it is one of {', '.join(get_args(Pool))}")
+    if concurrency < 1:
+        raise UsageError(f"--concurrency is {concurrency}; it is at least 1")
+
+
+def chosen_store(store: str | None, left: str | None) -> tuple[str, str]:
+    """
+    Return the URL of the store, and the directory that goes when the command ends, or "".
+
+    Args:
+        store: What was asked for.
+        left: The directory of the program before; "" for none, None at the first start.
+
+    """
+    if store:
+        return store, ""
+    if left == "" or (left is None and os.path.exists(_KEPT)):
+        return f"sqlite:///{os.path.abspath(_KEPT)}", ""
+    # Like one in production, with everything that takes a disk.
+    passing = left or tempfile.mkdtemp(prefix="geartrain-dev-")
+    return f"sqlite:///{passing}/dev.db", passing
+
+
+def remove(directory: str) -> None:
+    """Remove a directory, if one is named."""
+    if directory:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class Development:
+    """
+    What stands around the server: the app's code, its worker, the scheduler, the watch for changes.
+
+    Args:
+        server: The server; `load` and `begin` are called while it starts.
+        place: Where the app is; None for the demo's.
+        options: Of the worker.
+        scheduler: The scheduler, if the store keeps entries.
+        renewal: How to start anew.
+        is_passing: Whether the store is removed at the end.
+
+    Attributes:
+        successors: Descriptors for the program that is to follow; none where none is.
+
+    """
+
+    def __init__(
+        self,
+        server: JobServer,
+        place: str | None,
+        options: dict[str, Any],
+        scheduler: Beside | None,
+        renewal: Renewal,
+        is_passing: bool,
+    ) -> None:
+        self.server = server
+        self.place = place
+        self.options = options
+        self.scheduler = scheduler
+        self.renewal = renewal
+        self.is_passing = is_passing
+        self.app: App | None = None
+        self.worker: DevWorker | None = None
+        self.watch_end = WatchEnd()
+        self.is_serving = threading.Event()
+        self.successors: list[int] = []
+        # Asked to end, by a signal or for other code.
+        self.is_leaving = False
+        self.winding_up: asyncio.Task[None] | None = None
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether another program is to follow."""
+        return bool(self.successors) and not self.is_leaving
+
+    # Before the server accepts, in the main thread, as code may expect that is imported.
+
+    def load(self) -> None:
+        """Import the app, once changes to it are seen."""
+        from geartrain.server.listener import own
+
+        if self.renewal.left is not None:
+            self.server.listeners = [own(listener) for listener in self.server.listeners]
+        if self.place is not None:
+            watch = threading.Thread(target=self.watch, name="geartrain-watch", daemon=True)
+            watch.start()
+            self.watch_end.begun.wait()
+        self.app = load_app(self.place or _DEMO)
+
+    def watch(self) -> None:
+        """Have the event loop told of changes, once it runs."""
+        try:
+            for names in python_changes([Path(self.renewal.directory)], self.watch_end):
+                self.is_serving.wait()
+                # It may be over.
+                with contextlib.suppress(RuntimeError):
+                    self.loop.call_soon_threadsafe(self.change, names)
+        except OSError as error:
+            say(f"files can't be watched, so nothing starts anew: {error}")
+            self.watch_end.begun.set()
+
+    # On the event loop.
+
+    def begin(self) -> None:
+        """Start what stands beside the server, which accepts by now."""
+        from geartrain.cli.scheduling import own_servers
+
+        self.loop = asyncio.get_running_loop()
+        self.worker_ended = asyncio.Event()
+        servers = own_servers(self.server.addresses())
+        if self.renewal.left is None:
+            kept = " until it ends" if self.is_passing else ""
+            say(
+                f"server on {self.server.addresses()[0]}, jobs kept in {self.server.store.name}"
+                f"{kept}; Ctrl-C ends it"
+            )
+        if self.app is not None:
+            self.app.servers = servers
+            self.worker = DevWorker(self.app, self.options, self.note_worker_end)
+        if self.scheduler is not None:
+            self.scheduler.scheduling.servers = servers
+            self.scheduler.start()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.loop.add_signal_handler(number, self.receive_signal)
+        self.is_serving.set()
+
+    def note_worker_end(self) -> None:
+        """Take in that the worker has ended; in its thread."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.worker_ended.set)
+
+    def change(self, names: str) -> None:
+        """Start anew for code that has changed, unless that or the end is under way."""
+        if self.winding_up is None:
+            say(f"{names} changed; starting anew")
+            self.winding_up = self.loop.create_task(self.give_way())
+
+    def receive_signal(self) -> None:
+        """End: the worker first, which the server serves meanwhile. The second time, at once."""
+        if self.is_leaving:
+            self.hasten()
+            return
+        self.is_leaving = True
+        if self.winding_up is None:
+            self.winding_up = self.loop.create_task(self.wind_up())
+
+    def hasten(self) -> None:
+        """Give up what still runs."""
+        if self.worker is not None:
+            self.worker.task_worker.stop(0.0)
+        self.loop.call_later(_LEAVE, self.worker_ended.set)
+        if self.server.winding_up:
+            self.server.stop()
+
+    async def give_way(self) -> None:
+        """End for another program, with as little harm to waiting clients as may be."""
+        begun = self.loop.time()
+        while (  # noqa: ASYNC110 - see below
+            self.is_awaited() and not self.is_leaving and self.loop.time() < begun + _HOLD
+        ):
+            # Nothing tells when a job ends, and whoever develops has saved a file just now.
+            await asyncio.sleep(_LOOKS)
+        if not self.is_leaving:
+            from geartrain.server.listener import keep_listening
+
+            self.successors = [keep_listening(one) for one in self.server.listeners]
+            # Who comes from here on waits for the next program.
+            self.server.stop_accepting()
+        await self.wind_up(begun + _GRACE - self.loop.time())
+
+    def is_awaited(self) -> bool:
+        """Whether a client waits for a job that runs, or could be run here."""
+        from geartrain.broker.job import RUNNING
+
+        can_do = {name.encode() for name in self.app.tasks} if self.app is not None else set()
+        return any(
+            job.listeners and (job.state == RUNNING or job.function in can_do)
+            for job in self.server.exchange.broker.jobs.values()
+        )
+
+    async def wind_up(self, grace: float = _GRACE) -> None:
+        """Stop the worker, whose tasks get ``grace`` seconds, and then the server."""
+        if self.worker is not None:
+            self.worker.task_worker.stop(grace)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.worker_ended.wait(), grace + _LEAVE)
+        self.server.stop()
+
+    # After the server.
+
+    def end(self) -> None:
+        """End what is left beside it."""
+        self.watch_end.set()
+        if self.scheduler is not None:
+            self.scheduler.stop()
+
+    def leave(self, status: int) -> NoReturn:
+        """Leave the process, also where a task does not end."""
+        self.renewal.restore_terminal()
+        if self.worker is None or self.worker.has_finished:
+            sys.exit(status)
+        # Python would wait for a thread that reads from the terminal.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 class DevWorker:
     """
-    The worker beside the server, which ends before it does.
+    A worker in a thread beside the server.
 
     Args:
-        server: Stopped by a signal once the worker has ended, by a second one at once.
+        app: Whose tasks it runs.
+        options: Of the worker.
+        ended: Called in its thread when it has ended.
+
+    Attributes:
+        has_finished: Whether it has ended, and all that it ran.
 
     """
 
-    def __init__(self, server: JobServer) -> None:
-        self.server = server
-        self.reloader: Reloader | None = None
-        self.watching: threading.Thread | None = None
-        self.stopping: threading.Thread | None = None
+    def __init__(self, app: App, options: dict[str, Any], ended: Callable[[], None]) -> None:
+        from geartrain.tasks.worker import TaskWorker
 
-    def start(self, arguments: list[str]) -> None:
-        """Start it, and watch the files below the current directory."""
-        self.reloader = Reloader(arguments, [Path.cwd()])
-        self.watching = threading.Thread(target=self.reloader.run, name="geartrain-reload")
-        self.watching.start()
+        self.has_finished = False
+        self.ended = ended
+        self.task_worker = TaskWorker(app, on_ready=say_ready, **options)
+        threading.Thread(target=self.run, name="geartrain-worker", daemon=True).start()
 
-    def stop(self) -> None:
-        """End it."""
-        if self.reloader is not None and self.watching is not None:
-            self.reloader.stop()
-            self.watching.join()
+    def run(self) -> None:
+        """Run tasks until it is stopped."""
+        try:
+            self.has_finished = self.task_worker.run()
+        except BaseException as error:
+            # A hook of the app's, say.
+            self.has_finished = True
+            say_broken(error)
+        finally:
+            self.ended()
 
-    def take_signals(self) -> None:
-        """Answer signals on the running event loop, also that the terminal is gone."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self.receive_signal, loop)
 
-    def receive_signal(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop the worker, and then the server; the server serves it meanwhile."""
-        if self.watching is None or self.stopping is not None:
-            self.server.stop()
-            return
+def load_app(place: str) -> App | None:
+    """Import an app; say what is wrong with it and return None where that fails."""
+    from geartrain.tasks.locating import find_app
 
-        def stop_both() -> None:
-            self.stop()
-            loop.call_soon_threadsafe(self.server.stop)
+    try:
+        return find_app(place)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # SystemExit too: a module may call sys.exit.
+        say_broken(error)
+        return None
 
-        self.stopping = threading.Thread(target=stop_both, name="geartrain-stop", daemon=True)
-        self.stopping.start()
+
+def say_broken(error: BaseException) -> None:
+    """Print what is wrong with the app's code, and what happens next."""
+    if isinstance(error, UsageError):
+        say(str(error))
+    else:
+        traceback.print_exception(type(error), error, own_part(error.__traceback__))
+    say("no worker: jobs wait until a Python file changes, when it is tried again")
+
+
+def own_part(frames: TracebackType | None) -> TracebackType | None:
+    """Return a traceback from where the app's own code begins."""
+    while frames is not None:
+        path = frames.tb_frame.f_code.co_filename
+        if not path.startswith((_PACKAGE, "<frozen importlib", importlib_path())):
+            break
+        frames = frames.tb_next
+    return frames
+
+
+def importlib_path() -> str:
+    """Return where the functions are that import."""
+    import importlib
+
+    return os.path.dirname(importlib.__file__)
+
+
+def say_ready(task_worker: TaskWorker) -> None:
+    """Say that the server knows the tasks."""
+    names = ", ".join(task.name for task in task_worker.tasks)
+    say(f"ready: {task_worker.concurrency} at once ({task_worker.pool}): {names}")
+
+
+def say(text: str) -> None:
+    """Print a line for who develops."""
+    print(text, file=sys.stderr, flush=True)
 
 
 __all__ = ["dev"]

@@ -9,7 +9,7 @@ import logging
 import platform
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -30,10 +30,6 @@ from geartrain.errors import (
     ServerError,
     StoreUnavailable,
 )
-
-if TYPE_CHECKING:
-    from geartrain.cli.scheduling import Beside
-    from geartrain.server.server import JobServer
 
 app = typer.Typer(
     name="geartrain",
@@ -116,7 +112,7 @@ def serve(
 ) -> None:
     """Run a job server, and a scheduler of the entries in its store."""
     from geartrain.cli.daemon import raise_file_limit
-    from geartrain.cli.scheduling import own_servers
+    from geartrain.cli.scheduling import own_servers, scheduler_beside
     from geartrain.server.configuration import check
     from geartrain.server.reloading import PolicyFile
     from geartrain.server.running import run_server
@@ -158,20 +154,6 @@ def serve(
     finally:
         if beside is not None:
             beside.stop()
-
-
-def scheduler_beside(server: JobServer, config: Path | None) -> Beside | None:
-    """Return the scheduler of a server's own store; None where there is none. Raises UsageError."""
-    from geartrain.cli.import_gearmand import url_of
-    from geartrain.cli.scheduling import Beside, Scheduling, keeps_schedules
-    from geartrain.schedule.settings import load_scheduler_settings
-    from geartrain.server.store_url import store_url
-
-    settings = load_scheduler_settings(config)
-    settings.store = url_of(settings.store) if settings.store else store_url(server.settings)
-    if not settings.enabled or not keeps_schedules(settings.store):
-        return None
-    return Beside(Scheduling(settings, settings.servers, config))
 
 
 app.command()(up.up)

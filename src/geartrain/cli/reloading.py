@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -21,6 +21,40 @@ _PATIENCE: Final = 35.0
 _SETTLE: Final = 200
 # What the installed command does; it need not be found by its path.
 _MAIN: Final = "from geartrain.cli.main import main; main()"
+
+
+class WatchEnd(threading.Event):
+    """
+    Ends a watch when it is set.
+
+    Attributes:
+        begun: Set once the watch looks at it: changes from then on are seen.
+
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+    def is_set(self) -> bool:
+        """Return whether the watch is to end; the watch asks when it has begun."""
+        self.begun.set()
+        return super().is_set()
+
+
+def python_changes(paths: Iterable[Path], stopped: threading.Event) -> Iterator[str]:
+    """Yield names of Python files each time some below these directories have changed."""
+    from watchfiles import PythonFilter, watch
+
+    for changes in watch(
+        *paths,
+        watch_filter=PythonFilter(),
+        stop_event=stopped,
+        step=50,
+        debounce=_SETTLE,
+        raise_interrupt=False,
+    ):
+        yield ", ".join(sorted({Path(path).name for _, path in changes}))
 
 
 class Reloader:
@@ -41,18 +75,8 @@ class Reloader:
 
     def run(self) -> int:
         """Run until stopped; return the last exit status."""
-        from watchfiles import PythonFilter, watch
-
         self.start()
-        for changes in watch(
-            *self.paths,
-            watch_filter=PythonFilter(),
-            stop_event=self.stopped,
-            step=50,
-            debounce=_SETTLE,
-            raise_interrupt=False,
-        ):
-            names = ", ".join(sorted({Path(path).name for _, path in changes}))
+        for names in python_changes(self.paths, self.stopped):
             print(f"{names} changed; starting anew", file=sys.stderr, flush=True)
             self.end()
             self.start()
@@ -104,4 +128,4 @@ def run_reloaded(arguments: list[str], paths: Iterable[Path]) -> int:
     return reloader.run()
 
 
-__all__ = ["Reloader", "run_reloaded"]
+__all__ = ["Reloader", "WatchEnd", "python_changes", "run_reloaded"]

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from geartrain.alerts.settings import AlertSettings
     from geartrain.schedule.entry import Entry
     from geartrain.schedule.scheduler import Scheduler
+    from geartrain.server.server import JobServer
     from geartrain.store.schedule_store import ScheduleStore
 
-__all__ = ["Beside", "Scheduling", "keeps_schedules", "own_servers"]
+__all__ = ["Beside", "Scheduling", "keeps_schedules", "own_servers", "scheduler_beside"]
 
 logger = logging.getLogger("geartrain.schedule")
 
@@ -241,6 +242,19 @@ class Beside:
                 # A mistake of ours ends one scheduler, not all scheduling.
                 logger.exception("nothing is scheduled; tried again in %.0f s", _PATIENCE)
             self._stopping.wait(_PATIENCE)
+
+
+def scheduler_beside(server: JobServer, config: Path | None) -> Beside | None:
+    """Return the scheduler of a server's own store; None where there is none. Raises UsageError."""
+    from geartrain.cli.import_gearmand import url_of
+    from geartrain.schedule.settings import load_scheduler_settings
+    from geartrain.server.store_url import store_url
+
+    settings = load_scheduler_settings(config)
+    settings.store = url_of(settings.store) if settings.store else store_url(server.settings)
+    if not settings.enabled or not keeps_schedules(settings.store):
+        return None
+    return Beside(Scheduling(settings, settings.servers, config))
 
 
 def has_entries(url: str) -> bool:

@@ -55,7 +55,7 @@ def open_listeners(addresses: Sequence[str], backlog: int) -> list[socket.socket
     """
     listeners = handed_over()
     if listeners:
-        logger.info("listening on %d sockets of the service manager", len(listeners))
+        logger.debug("listening on %d sockets that were handed over", len(listeners))
         return listeners
     try:
         for text in addresses:
@@ -92,6 +92,29 @@ def close_listener(listener: socket.socket) -> None:
             if (found.st_dev, found.st_ino) == listener.identity:
                 os.unlink(listener.path)
     listener.close()
+
+
+def keep_listening(listener: socket.socket) -> int:
+    """
+    Return another descriptor of a listening socket, and leave its file when this one is closed.
+
+    Who connects waits as long as one of the two is open.
+    """
+    if isinstance(listener, UnixListener):
+        listener.identity = (0, 0)
+    return os.dup(listener.fileno())
+
+
+def own(listener: socket.socket) -> socket.socket:
+    """Return a socket that was handed over as one that this process has to remove the file of."""
+    if listener.family != socket.AF_UNIX or isinstance(listener, UnixListener):
+        return listener
+    path = os.path.abspath(os.fsdecode(listener.getsockname()))
+    found = os.lstat(path)
+    owned = UnixListener(fileno=listener.detach())
+    owned.path = path
+    owned.identity = (found.st_dev, found.st_ino)
+    return owned
 
 
 def handed_over() -> list[socket.socket]:
