@@ -156,6 +156,8 @@ class Instance:
     def pause(self) -> None:
         """Let it hang: connections are accepted by the system and never answered."""
         self.signal_all(signal.SIGSTOP)
+        assert self.process is not None
+        wait_until_stopped(self.process.pid, *children(self.process.pid))
 
     def resume(self) -> None:
         """Let it go on after ``pause``."""
@@ -202,6 +204,23 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+def wait_until_stopped(*pids: int) -> None:
+    """Wait until no thread runs of processes that were sent SIGSTOP; it may take a busy machine."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not all(is_stopped(pid) for pid in pids):
+        assert time.monotonic() < deadline, pids
+        time.sleep(0.001)
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether all threads of a process are stopped, or it has ended."""
+    try:
+        texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):
+        return not is_running(pid)
+    return all(text.rpartition(")")[2].split()[0] in "TtZX" for text in texts)
 
 
 def children(pid: int) -> list[int]:

@@ -16,15 +16,9 @@ import time
 from pathlib import Path
 
 from tests.services.availability import find_program, require
+from tests.services.instance import free_port, wait_until_stopped
 
 START_TIMEOUT = 15.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Service:
@@ -82,6 +76,8 @@ class Service:
     def freeze(self) -> None:
         """Stop it from running; connections to it stay."""
         self.signal(signal.SIGSTOP)
+        assert self.process is not None
+        wait_until_stopped(self.process.pid)
 
     def thaw(self) -> None:
         """Let it go on."""

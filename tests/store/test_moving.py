@@ -258,11 +258,11 @@ def test_target_that_holds_anything_is_refused(full_file: Engine, tmp_path: Path
 def test_a_store_in_use_is_not_moved(
     full: Engine, file: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Less than a lease, which nobody renews here where it is a row.
     monkeypatch.setattr(moving, "PATIENCE", 0.3)
     with closing(file.store()) as queue:
         queue.open()
-    server = full.store() if not full.shared else full.store(server="other", address="b:2")
+    # Nobody renews the lease here, where it is a row.
+    server = full.store(server="other", address="b:2", lease=60.0) if full.shared else full.store()
     with closing(server):
         server.open()
         with pytest.raises(UsageError, match="in use by"):

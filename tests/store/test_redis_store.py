@@ -22,7 +22,8 @@ from geartrain.store.redis import RedisStore
 from geartrain.store.redis_promise import promise_of
 from geartrain.store.redis_url import read_place
 from tests.services.availability import require
-from tests.services.key_value import RedisServer, free_port, shared_redis
+from tests.services.instance import free_port
+from tests.services.key_value import RedisServer, shared_redis
 from tests.store.samples import FIRST, damaged, make_job, make_jobs, numbers
 
 
