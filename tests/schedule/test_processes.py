@@ -20,6 +20,7 @@ from geartrain.schedule.sequence import newest
 from geartrain.schedule.standing import to_schedule
 from geartrain.server.server import new_server
 from geartrain.server.settings import Settings
+from geartrain.store.schedule_notice import announce
 from geartrain.store.schedule_rows import DONE, FINAL, Fire, Schedule
 from geartrain.store.schedule_sql import open_schedules
 from geartrain.store.schedule_store import ScheduleStore
@@ -258,6 +259,9 @@ def test_a_server_without_entries_imports_nothing_for_them(
     )
     maps = Path(f"/proc/{process.pid}/maps")
     assert "sqlalchemy" not in maps.read_text()
+    # Whoever adds entries says so first, and so it is ready when they come.
+    announce(url)
+    eventually(lambda: "sqlalchemy" in maps.read_text(), "it gets ready")
     with closing(open_schedules(url)) as store:
         store.open()
         row = add(store, "each", "@every 1s")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from geartrain.schedule.dispatching import (
 )
 from geartrain.schedule.scheduler import Scheduler
 from geartrain.store.schedule_rows import Agent
+from tests.acceptance.job_server import eventually
 from tests.schedule.stage import NOON, Desk, Stage
 
 HOUR = 3_600
@@ -490,3 +492,23 @@ def test_it_runs_until_it_is_stopped_and_gives_its_lease_back(stage: Stage) -> N
         thread.join()
     assert stage.store.instances() == []
     assert not desk_of(scheduler).is_running
+
+
+def test_an_entry_that_comes_while_it_sleeps_is_seen_long_before_the_next_pass(
+    stage: Stage,
+) -> None:
+    scheduler = stage.scheduler()
+    scheduler.settings.poll = 6.0
+    ready = Event()
+    thread = Thread(target=scheduler.run, args=(ready.set,))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        began = monotonic()
+        stage.add()
+        stage.clock.now = NOON
+        eventually(lambda: bool(stage.fires()), "it has fired", deadline=5)
+        assert monotonic() - began < 5
+    finally:
+        scheduler.stop()
+        thread.join()

@@ -58,7 +58,7 @@ def add_entry(
             raise UsageError("the expression was given twice, as an argument and by --when")
         table["when"] = expression
     entry = read_entry(name, table)
-    with opened(store, config) as schedules:
+    with opened(store, config, adds=not dry_run) as schedules:
         if dry_run:
             check_parents(schedules, entry)
         row = None if dry_run else add(schedules, entry, me())

@@ -62,7 +62,7 @@ def apply_file(
 
     source = source or str(file.resolve())
     wanted = declared(file, source)
-    with opened(store, config) as schedules:
+    with opened(store, config, adds=not dry_run) as schedules:
         found = compare(schedules, wanted, source, adopt=adopt)
         carry_out(schedules, found, dry_run=dry_run, as_json=as_json)
 

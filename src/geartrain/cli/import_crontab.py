@@ -121,7 +121,7 @@ def import_crontab(
     if source and len(files) > 1:
         raise UsageError("--source names one file: import the others by themselves")
     readings, differences = [], []
-    with opened(store, config) as schedules:
+    with opened(store, config, adds=not dry_run) as schedules:
         for reading in read_files(
             schedules, files, system=system, user=user, agent=agent, target=target,
             tags=tags or [], timezone=timezone, overlap=overlap, catch_up=catch_up, source=source,

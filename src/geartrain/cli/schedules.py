@@ -46,9 +46,11 @@ _SQLITE: Final = "sqlite:"
 
 
 @contextlib.contextmanager
-def opened(store: str, config: Path | None) -> Iterator[ScheduleStore]:
+def opened(store: str, config: Path | None, *, adds: bool = False) -> Iterator[ScheduleStore]:
     """
     Open the store of schedules that options, environment or configuration name.
+
+    Who ``adds`` entries has servers on it told before, so that they get ready meanwhile.
 
     Raises:
         UsageError: There is none there, or it keeps no schedules.
@@ -56,9 +58,14 @@ def opened(store: str, config: Path | None) -> Iterator[ScheduleStore]:
 
     """
     from geartrain.schedule.settings import load_scheduler_settings
-    from geartrain.store.schedule_sql import open_schedules
+    from geartrain.store.schedule_notice import announce
 
     url = url_of_schedules(store, config)
+    if adds:
+        announce(url)
+    # Takes longer than all that came before it.
+    from geartrain.store.schedule_sql import open_schedules
+
     settings = load_scheduler_settings(config)
     # A copy of another database than the one that was asked for would be of no use.
     reader = "" if store and url != settings.store else settings.store_reader

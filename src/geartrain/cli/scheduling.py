@@ -7,20 +7,17 @@ scheduler`` is one.
 from __future__ import annotations
 
 import logging
-import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from geartrain.configuration import read_tables, table_of
 from geartrain.errors import GeartrainError, UsageError
 from geartrain.schedule.key_file import read_key
 from geartrain.schedule.settings import SchedulerSettings
+from geartrain.store.schedule_notice import Lookout
 
 if TYPE_CHECKING:
     from geartrain.alerts.notifying import Notifying
@@ -35,9 +32,9 @@ __all__ = ["Beside", "Scheduling", "keeps_schedules", "own_servers", "scheduler_
 
 logger = logging.getLogger("geartrain.schedule")
 
-# Seconds between looks at a file without entries: the first one is to fire within a second, and
+# Seconds between looks at a file without schedules: the first entry is to fire within a second, and
 # what keeps schedules takes a part of that to be imported.
-_LOOKS: Final = 0.25
+_LOOKS: Final = 0.1
 # Seconds without a pass after which a scheduler is not well.
 _SILENCE: Final = 60.0
 _PATIENCE: Final = 10.0
@@ -203,8 +200,8 @@ class Beside:
     """
     A scheduler beside a job server, in the same process.
 
-    It begins when there is something to do: as long as a file of SQLite's holds no entries, looking
-    at it four times a second is all it costs.
+    It begins when there is something to do: as long as nobody has announced schedules in a file of
+    SQLite's, looking at it ten times a second is all it costs.
 
     Args:
         scheduling: What to run.
@@ -228,11 +225,10 @@ class Beside:
             self._thread.join(_PATIENCE)
 
     def _run(self) -> None:
-        while not (self.scheduling.is_wanted or has_entries(self.scheduling.settings.store)):
+        lookout = Lookout(self.scheduling.settings.store)
+        while not (self.scheduling.is_wanted or lookout.sees_any()):
             if self._stopping.wait(_LOOKS):
                 return
-        if self._stopping.is_set():
-            return
         while not self._stopping.is_set():
             try:
                 self.scheduling.run()
@@ -255,18 +251,3 @@ def scheduler_beside(server: JobServer, config: Path | None) -> Beside | None:
     if not settings.enabled or not keeps_schedules(settings.store):
         return None
     return Beside(Scheduling(settings, settings.servers, config))
-
-
-def has_entries(url: str) -> bool:
-    """Whether there may be entries in a store; true for a database that is not SQLite's."""
-    from geartrain.store.url import sqlite_path
-
-    scheme, _, rest = url.partition(":")
-    if scheme.partition("+")[0].lower() != "sqlite":
-        return True
-    try:
-        path = quote(os.fsencode(os.path.realpath(sqlite_path(rest))))
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0)) as file:
-            return bool(file.execute("SELECT 1 FROM geartrain_schedules LIMIT 1").fetchall())
-    except sqlite3.Error:
-        return False

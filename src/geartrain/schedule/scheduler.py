@@ -70,6 +70,9 @@ _FOLLOWED: Final = 500
 # Seconds for which claiming waits for what became of fires that somebody left behind: what has
 # ended long ago should not keep the next one from running.
 _PUZZLED: Final = 5.0
+# Part of the time between two passes after which a look is taken whether something came that is due
+# before the next one.
+_GLANCE: Final = 0.25
 # Entries that are remembered beyond those at hand, and whose runs' durations are.
 _REMEMBERED: Final = 20_000
 # Entries that are named on one line of the log.
@@ -155,6 +158,8 @@ class Scheduler:
         self._soon: list[float] = []
         self._hurries = False
         self._puzzled_until = 0.0
+        # When the next entry was due at the end of the last pass; 0 for never.
+        self._due = 0
         # When the last pass went well, by ``time.monotonic``.
         self.well_at = time.monotonic()
 
@@ -198,15 +203,29 @@ class Scheduler:
                     if str(error) != troubled:
                         logger.error("nothing is scheduled: %s", error)
                     troubled = str(error)
-                self._sleep(pause)
+                self._sleep(pause, glances=not troubled)
         finally:
             self._leave()
 
-    def _sleep(self, seconds: float) -> None:
-        if self._wake.wait(seconds) and not self._stopping:
+    def _sleep(self, seconds: float, glances: bool) -> None:
+        end = time.monotonic() + seconds
+        glance = self.settings.poll * _GLANCE if glances else seconds
+        while (left := end - time.monotonic()) > glance and not self._wake.wait(glance):
+            if self._is_early():
+                return
+        if self._wake.wait(max(left, 0.0)) and not self._stopping:
             # What comes by the hundreds is written together.
             time.sleep(_TOGETHER)
         self._wake.clear()
+
+    def _is_early(self) -> bool:
+        """Whether an entry has come meanwhile that is due before all that were known."""
+        try:
+            due = self.store.next_fire()
+        except StoreError:
+            # The next pass says so.
+            return False
+        return 0 < due < (self._due or due + 1)
 
     def _leave(self) -> None:
         """Write what is known, and let the others have the rest."""
@@ -249,7 +268,7 @@ class Scheduler:
         if abs(self.figures.skew) > SKEW_REFUSED or self._is_puzzled:
             # What is due stays so meanwhile; news wake us.
             return poll / 4
-        due = self.store.next_fire()
+        due = self._due = self.store.next_fire()
         pause = min(poll, due - now) if due else poll
         if self._soon:
             pause = min(pause, self._soon[0] - now)

@@ -1,0 +1,64 @@
+"""What a server beside which nobody has entries sees of those that are about to come."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from geartrain.store.schedule_notice import Lookout, announce, are_expected
+from geartrain.store.schedule_sql import open_schedules
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'geartrain.db'}"
+    with closing(open_schedules(url)) as store:
+        store.open()
+    return url
+
+
+def test_entries_are_expected_once_they_are_announced(url: str) -> None:
+    lookout = Lookout(url)
+    assert not lookout.sees_any()
+    announce(url)
+    assert lookout.sees_any()
+    assert Lookout(url).sees_any()
+    announce(url)
+    with closing(open_schedules(url)) as store:
+        store.open()
+        assert store.revision() == 0
+
+
+def test_a_file_that_nobody_has_written_is_not_read_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    monkeypatch.setattr(
+        "geartrain.store.schedule_notice.are_expected", lambda url: bool(reads.append(url))
+    )
+    lookout = Lookout(url)
+    for _ in range(3):
+        assert not lookout.sees_any()
+    assert len(reads) == 1
+    announce(url)
+    reads.clear()
+    for _ in range(3):
+        lookout.sees_any()
+    assert len(reads) == 1
+
+
+def test_where_nothing_can_be_noted_nothing_is(tmp_path: Path) -> None:
+    (tmp_path / "other.db").write_bytes(b"not a database, but longer than the header of one" * 9)
+    for name in ("missing.db", "other.db"):
+        url = f"sqlite:///{tmp_path / name}"
+        announce(url)
+        assert not are_expected(url)
+        assert not Lookout(url).sees_any()
+    assert not (tmp_path / "missing.db").exists()
+
+
+def test_other_databases_may_always_have_entries() -> None:
+    announce("postgresql://nobody@127.0.0.1:1/nothing")
+    assert Lookout("postgresql://nobody@127.0.0.1:1/nothing").sees_any()
