@@ -21,6 +21,7 @@ from dataclasses import replace
 from geartrain.supervisor.commands import (
     Command,
     Configure,
+    Due,
     Ended,
     FilesChanged,
     GroupEnded,
@@ -45,6 +46,7 @@ from geartrain.supervisor.effects import (
     Refused,
     Remove,
     SendSignal,
+    Skipped,
     Spawn,
 )
 from geartrain.supervisor.fleet import Fleet
@@ -52,7 +54,7 @@ from geartrain.supervisor.process import NAMES
 from geartrain.supervisor.program import Autoscale, Backoff, Launch, Program
 
 FLAGS = {"yes": True, "no": False}
-TEXTS = ("autorestart", "ready", "on_fatal", "directory")
+TEXTS = ("autorestart", "ready", "on_fatal", "directory", "schedule")
 TOLD = (Restart, Start, Stop)
 BY_NAMES = {one.__name__.lower(): one for one in TOLD}
 
@@ -103,6 +105,8 @@ def words_of(effect: Effect) -> str:
         return f"probe {effect.name} {effect.ready}"
     if isinstance(effect, Remove):
         return f"remove {effect.name}"
+    if isinstance(effect, Skipped):
+        return f"skipped {effect.name}: {effect.reason}"
     if isinstance(effect, Refused):
         return f"refused: {effect.reason}"
     assert isinstance(effect, Exit)
@@ -166,6 +170,8 @@ class Stage:
             return Scale(rest[0], int(rest[1]))
         if first == "jobs":
             return Waited(rest[0], float(rest[1]), int(rest[2]))
+        if first == "due":
+            return Due(rest[0])
         if first == "changed":
             return FilesChanged(rest[0])
         assert first == "tick", f"nobody knows {first!r}"

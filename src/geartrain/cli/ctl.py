@@ -264,11 +264,17 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
             str(row["pid"] or "-"),
             _time(row["uptime"]),
             _size(row["memory"]),
-            row["reason"],
+            _remark(row),
         )
         for row in rows
     ]
     _print_table(("NAME", "STATE", "PID", "UPTIME", "MEMORY", "REMARK"), lines)
+
+
+def _remark(row: dict[str, Any]) -> str:
+    """Return why a process is in its state, and when it is started next."""
+    following = f"starts {row['next_start'].replace('T', ' ')}" if row["next_start"] else ""
+    return "; ".join(part for part in (row["reason"], following) if part)
 
 
 def _print_table(head: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> None:

@@ -3,8 +3,8 @@ What a fleet can be stepped with.
 
 From a person or a configuration: ``Configure``, ``Start``, ``Stop``, ``Restart``,
 ``Signal``, ``Scale``, ``Shutdown``. From the system: ``Spawned``, ``SpawnFailed``,
-``Ended``, ``GroupEnded``, ``Ready``, ``Measured``, ``Waited``, ``FilesChanged``, and ``Tick`` from
-the clock.
+``Ended``, ``GroupEnded``, ``Ready``, ``Measured``, ``Waited``, ``FilesChanged``, and ``Due`` and
+``Tick`` from the clock.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from geartrain.supervisor.program import Program
 __all__ = [
     "Command",
     "Configure",
+    "Due",
     "Ended",
     "FilesChanged",
     "GroupEnded",
@@ -162,6 +163,13 @@ class Waited(Command):
 @dataclass(frozen=True, slots=True)
 class FilesChanged(Command):
     """A file that a program watches has changed."""
+
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due(Command):
+    """A moment of a program's schedule has come."""
 
     program: str
 

@@ -31,6 +31,7 @@ from geartrain.configuration import (
     table_of,
 )
 from geartrain.errors import UsageError
+from geartrain.supervisor.alarm import check_schedule
 from geartrain.supervisor.order import circle_of
 from geartrain.supervisor.program import (
     ALERT,
@@ -62,6 +63,20 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _MOST_PROCESSES: Final = 10_000
 _SHORTEST_INTERVAL: Final = 0.1
 _EXPONENTIAL: Final = re.compile(r"exp\(([^,()]+),([^,()]+)\)")
+# What a program with a schedule has where it says nothing else.
+_SCHEDULED: Final[dict[str, Any]] = {"autostart": False, "autorestart": NEVER, "startsecs": 0.0}
+# What it can't have, and why.
+_REPLACED: Final = "it replaces what is kept running"
+_AGAINST_SCHEDULE: Final = {
+    "autorestart": "what has ended starts at the next moment",
+    "startsecs": "a process may end as soon as it is done",
+    "ready": "nothing waits for a program that is there to end",
+    "autoscale": "it keeps processes running",
+    "watch": _REPLACED,
+    "max_memory": _REPLACED,
+    "max_age": _REPLACED,
+    "max_jobs": _REPLACED,
+}
 _ROLLING: Final = re.compile(r"rolling\((\d+)\)")
 
 
@@ -185,6 +200,9 @@ def _program_of(configuration: Configuration, name: str, keys: dict[str, Any]) -
         changes[stream] = LogFile(**{"path": _default_log(configuration, stream), **parts})
     if changes.get("ready") == "gearman":
         changes["ready"] = f"gearman:{name}"
+    if "schedule" in keys:
+        _check_scheduled(f"{path}: {where}", changes)
+        changes = {**_SCHEDULED, **changes}
     program = Program(name=name, **changes)
     _check_program(configuration, where, program)
     return program
@@ -201,6 +219,8 @@ def _default_log(configuration: Configuration, stream: str) -> str:
 def _check_program(configuration: Configuration, where: str, program: Program) -> None:
     """Raise UsageError for keys that don't go together or templates that can't be filled in."""
     first = program.numprocs_start
+    if program.timezone and not program.schedule:
+        raise UsageError(f"{configuration.path}: {where}.timezone is that of a schedule; give one")
     variables = variables_of(program, first, configuration.surroundings)
     try:
         launch_of(program, first, configuration.surroundings)
@@ -208,11 +228,20 @@ def _check_program(configuration: Configuration, where: str, program: Program) -
             expand(log.path, variables)
         expand(program.log_prefix, variables)
         check_readiness(expand(program.ready, variables))
+        if program.schedule:
+            check_schedule(program)
     except UsageError as error:
         raise UsageError(f"{configuration.path}: {where}: {error}") from None
     several = program.numprocs > 1 or program.autoscale is not None
     if several:
         _check_apart(f"{configuration.path}: {where}", program, configuration.surroundings)
+
+
+def _check_scheduled(where: str, changes: Mapping[str, Any]) -> None:
+    """Raise UsageError for keys of what is kept running, beside a schedule."""
+    for key, reason in _AGAINST_SCHEDULE.items():
+        if changes.get(key) not in (None, _SCHEDULED.get(key, getattr(Program, key))):
+            raise UsageError(f"{where}.{key} does not go with schedule: {reason}; leave it out")
 
 
 def _check_apart(where: str, program: Program, surroundings: Mapping[str, str]) -> None:
@@ -234,6 +263,11 @@ def _check_together(path: Path, programs: Mapping[str, Program]) -> None:
                 raise UsageError(
                     f"{path}: programs.{name}.depends_on names {needed!r}, which is no program; "
                     + hint(needed, programs)
+                )
+            if programs[needed].schedule:
+                raise UsageError(
+                    f"{path}: programs.{name}.depends_on names {needed!r}, which has a schedule and"
+                    " is not kept running"
                 )
     circle = circle_of(programs)
     if circle:
@@ -463,6 +497,8 @@ KEYS: Final[dict[str, Callable[[Any], Any]]] = {
     "restart": _rolling,
     "autoscale": _autoscale,
     "watch": _texts,
+    "schedule": _text,
+    "timezone": _text,
     "on_fatal": _choice(ALERT, EXIT),
     "redirect_stderr": _flag,
     "stdout_logfile": _log_path,

@@ -21,12 +21,14 @@ import stat
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 import psutil
 
 from geartrain.configuration import hint
 from geartrain.errors import UsageError
+from geartrain.supervisor.alarm import Alarm
 from geartrain.supervisor.commands import Command, Restart, Scale, Signal, Start, Stop
 from geartrain.supervisor.fleet import Fleet
 from geartrain.supervisor.output import Sink
@@ -335,7 +337,8 @@ class Control:
 
     def rows(self, processes: Iterable[Process]) -> list[dict[str, Any]]:
         now = self.supervisor.loop.time()
-        return [row_of(one, now) for one in processes]
+        alarms = self.supervisor.alarms
+        return [row_of(one, now, alarms.get(one.program.name)) for one in processes]
 
 
 def choose(fleet: Fleet, patterns: list[str]) -> list[Process]:
@@ -364,7 +367,7 @@ def choose(fleet: Fleet, patterns: list[str]) -> list[Process]:
     return [one for one in fleet.in_order() if one.name in chosen]
 
 
-def row_of(process: Process, now: float) -> dict[str, Any]:
+def row_of(process: Process, now: float, alarm: Alarm | None) -> dict[str, Any]:
     """Return what is told of a process; docs/reference/ctl.md lists it."""
     since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - (now - process.since), UTC)
     row: dict[str, Any] = {
@@ -381,7 +384,10 @@ def row_of(process: Process, now: float) -> dict[str, Any]:
         "wanted": process.wanted,
         "leaving": process.leaving,
         "memory": None,
+        "next_start": None,
     }
+    if alarm is not None and alarm.next is not None and not process.leaving:
+        row["next_start"] = alarm.next.astimezone(ZoneInfo(alarm.cron.tz)).isoformat()
     if process.pid:
         with contextlib.suppress(psutil.Error):
             row["memory"] = psutil.Process(process.pid).memory_info().rss

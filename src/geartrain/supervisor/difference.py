@@ -63,9 +63,18 @@ def differences(old: Mapping[str, Program], new: Mapping[str, Program]) -> list[
 
 def _of_new(program: Program) -> tuple[str, ...]:
     command = f"command: {shlex.join(program.command)}"
+    lines = [command]
+    if program.schedule:
+        lines.append(f"starts at: {program.schedule}{_zone(program)}")
     if program.autostart:
-        return (command, _count("starts", program))
-    return (command, "starts nothing by itself")
+        lines.append(_count("starts", program))
+    elif not program.schedule:
+        lines.append("starts nothing by itself")
+    return tuple(lines)
+
+
+def _zone(program: Program) -> str:
+    return f" ({program.timezone})" if program.timezone else ""
 
 
 def _between(old: Program, new: Program) -> Difference:
@@ -76,6 +85,11 @@ def _between(old: Program, new: Program) -> Difference:
         if before != after:
             keys += _key_lines(one.name, before, after)
             restarts = restarts or one.name in _LASTING
+    if new.schedule:
+        # What runs ends by itself.
+        restarts = False
+    if bool(old.schedule) != bool(new.schedule):
+        keys.append(_count("starts" if new.autostart else "stops", new))
     return Difference(new.name, CHANGED, tuple(keys), restarts)
 
 

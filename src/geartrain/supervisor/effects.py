@@ -16,6 +16,7 @@ __all__ = [
     "Refused",
     "Remove",
     "SendSignal",
+    "Skipped",
     "Spawn",
 ]
 
@@ -59,6 +60,14 @@ class Changed(Effect):
     name: str
     before: int
     after: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped(Effect):
+    """A process was not started at a moment of its schedule."""
+
+    name: str
     reason: str
 
 

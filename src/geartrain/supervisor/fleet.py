@@ -17,6 +17,7 @@ from typing import Final
 from geartrain.supervisor.commands import (
     Command,
     Configure,
+    Due,
     Ended,
     FilesChanged,
     GroupEnded,
@@ -33,7 +34,7 @@ from geartrain.supervisor.commands import (
     Tick,
     Waited,
 )
-from geartrain.supervisor.effects import Effect, Exit, Refused, Remove, SendSignal
+from geartrain.supervisor.effects import Effect, Exit, Refused, Remove, SendSignal, Skipped
 from geartrain.supervisor.order import ranks_of
 from geartrain.supervisor.process import (
     BACKOFF,
@@ -110,6 +111,8 @@ class Fleet:
             self.waited(now, command)
         elif isinstance(command, FilesChanged):
             self.files_changed(command)
+        elif isinstance(command, Due):
+            self.due(command)
         elif isinstance(command, Shutdown):
             self.shut_down(now, command)
         else:
@@ -155,7 +158,15 @@ class Fleet:
             self.configure_scaling(program)
         for process in self.processes_of(program.name):
             self.configure_process(now, process, program)
+            if before is not None and bool(before.schedule) != bool(program.schedule):
+                self.change_custom(now, process)
         self.resize(now, program)
+
+    def change_custom(self, now: float, process: Process) -> None:
+        """Start or stop what is kept running from now on, or was until now."""
+        process.wanted = process.program.autostart
+        if not process.wanted:
+            process.stop(now, self.effects)
 
     def configure_scaling(self, program: Program) -> None:
         self.scalers.pop(program.name, None)
@@ -169,7 +180,10 @@ class Fleet:
             # What kept it from running may be what was changed.
             process.wanted = True
         process.launch = launch
-        if process.is_alive or process.state == BACKOFF:
+        if program.schedule:
+            # What runs ends by itself, and the next start is with what it says now.
+            process.replace = 0
+        elif process.is_alive or process.state == BACKOFF:
             process.replace = REPLACE_CHANGED if launch != process.running_launch else 0
         if process.state == RUNNING:
             process.set_age_limit()
@@ -288,6 +302,18 @@ class Fleet:
                     process.replace = REPLACE_CHANGED
                 elif process.state == FATAL and not process.leaving:
                     process.wanted = True
+
+    def due(self, command: Due) -> None:
+        """Start a program's processes, except those that have not ended since the last time."""
+        if self.is_ending:
+            return
+        for process in self.processes_of(command.program):
+            if process.leaving:
+                continue
+            if process.state in DOWN and not process.wanted:
+                process.wanted = True
+            else:
+                self.effects.append(Skipped(process.name, why_skipped(process)))
 
     def shut_down(self, now: float, command: Shutdown) -> None:
         self.is_ending = True
@@ -459,6 +485,15 @@ class Fleet:
 
     def refuse(self, reason: str) -> None:
         self.effects.append(Refused(reason))
+
+
+def why_skipped(process: Process) -> str:
+    """Return why a process is not started although a moment of its schedule has come."""
+    if process.state in DOWN:
+        return f"it still waits for {', '.join(process.program.depends_on)}"
+    if process.state == BACKOFF:
+        return "its last start is still being tried"
+    return "it still runs"
 
 
 def is_underway(process: Process) -> bool:

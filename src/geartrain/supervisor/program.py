@@ -106,6 +106,9 @@ class Program:
         backoff: Seconds before a start is tried again.
         rolling: Processes that are replaced at a time; ``ALL_AT_ONCE`` for no such care.
         umask: File mode mask, or -1 for the supervisor's own.
+        schedule: Cron expression of the moments at which its processes are started, instead of
+            being kept running; empty for none.
+        timezone: IANA name of the zone of ``schedule``; empty for what the expression says.
 
     """
 
@@ -138,6 +141,8 @@ class Program:
     rolling: int = ALL_AT_ONCE
     autoscale: Autoscale | None = None
     watch: tuple[str, ...] = ()
+    schedule: str = ""
+    timezone: str = ""
     on_fatal: str = ALERT
     redirect_stderr: bool = False
     stdout: LogFile = LogFile()

@@ -19,6 +19,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -27,9 +28,11 @@ import psutil
 from geartrain.client.address import Address, parse_addresses
 from geartrain.errors import GeartrainError, UsageError
 from geartrain.supervisor import waiting, watching
+from geartrain.supervisor.alarm import Alarm
 from geartrain.supervisor.commands import (
     Command,
     Configure,
+    Due,
     Ended,
     FilesChanged,
     GroupEnded,
@@ -52,6 +55,7 @@ from geartrain.supervisor.effects import (
     Refused,
     Remove,
     SendSignal,
+    Skipped,
     Spawn,
 )
 from geartrain.supervisor.fleet import Fleet
@@ -71,6 +75,8 @@ logger = logging.getLogger("geartrain.supervisor")
 
 # Seconds between two looks at the job servers: a quarter of the wait aimed at, within these.
 _LOOKS: Final = (0.5, 10.0)
+# Longest sleep before a moment of a schedule, in case the system's clock is set or was asleep.
+_LONGEST_SLEEP: Final = 15.0
 # How often to look for orphans, which may start others while they are killed.
 _ROUNDS: Final = 20
 # Open files that are not those of processes: sockets, directories, who asks.
@@ -87,6 +93,7 @@ class Supervisor:
     Attributes:
         fleet: What is decided.
         outputs: What the processes write.
+        alarms: When programs with a schedule are started next, by name.
         observers: Called after each step that changed something.
 
     """
@@ -97,6 +104,7 @@ class Supervisor:
         self.fleet = Fleet(self.launch_of)
         self.outputs = Outputs(self.loop)
         self.guarding = Guarding()
+        self.alarms: dict[str, Alarm] = {}
         self.children: dict[str, Child] = {}
         self.names: dict[int, str] = {}
         # Groups whose leader has ended, and which are waited for, by the process's name.
@@ -198,7 +206,18 @@ class Supervisor:
         self.step(Configure(configuration.programs))
         for process in self.fleet.processes.values():
             self.outputs.configure(process, configuration.surroundings)
+        self.set_alarms()
         self.start_tasks()
+
+    def set_alarms(self) -> None:
+        """Have an alarm for each program with a schedule; what is unchanged goes on."""
+        before, self.alarms = self.alarms, {}
+        for name, program in self.fleet.programs.items():
+            if program.schedule:
+                alarm = before.get(name)
+                if alarm is None or not alarm.is_of(program):
+                    alarm = Alarm(program, datetime.now(UTC))
+                self.alarms[name] = alarm
 
     def reload_by_signal(self) -> None:
         """SIGHUP: log what the file changes, and apply it."""
@@ -258,6 +277,8 @@ class Supervisor:
             self.tell_change(effect)
         elif isinstance(effect, Probe):
             self.start_probe(effect)
+        elif isinstance(effect, Skipped):
+            logger.warning("%s is not started at this moment: %s", effect.name, effect.reason)
         elif isinstance(effect, Remove):
             self.outputs.remove(effect.name)
         elif isinstance(effect, Refused):
@@ -415,7 +436,7 @@ class Supervisor:
     # What goes on beside.
 
     def start_tasks(self) -> None:
-        """Have a task for each program that scales or watches, and one where memory is limited."""
+        """Have a task for each program with something of the kind, and one for all memory."""
         wanted: dict[Hashable, Callable[[], Coroutine[Any, Any, None]]] = {}
         for program in self.fleet.programs.values():
             if program.max_memory:
@@ -424,6 +445,9 @@ class Supervisor:
                 wanted["scale", program.name, program.autoscale] = partial(self.scale, program)
             if program.watch:
                 wanted["watch", program.name, program.watch] = partial(self.watch, program)
+            if program.schedule:
+                alarm = self.alarms[program.name]
+                wanted["schedule", program.name, alarm] = partial(self.ring, program.name, alarm)
         for key in self.tasks.keys() - wanted.keys():
             self.tasks.pop(key).cancel()
         for key in wanted.keys() - self.tasks.keys():
@@ -458,6 +482,15 @@ class Supervisor:
                     logger.error("%s is not scaled for now: %s", program.name, error)
                 is_known = False
             await asyncio.sleep(max(_LOOKS[0], min(_LOOKS[1], rule.target_wait / 4)))
+
+    async def ring(self, name: str, alarm: Alarm) -> None:
+        """Have a program started at the moments of its schedule."""
+        while (left := alarm.seconds_left(datetime.now(UTC))) is not None:
+            await asyncio.sleep(min(left, _LONGEST_SLEEP))
+            moment = alarm.look(datetime.now(UTC))
+            if moment is not None:
+                logger.debug("%s: %s has come", name, moment.isoformat())
+                self.step(Due(name))
 
     async def watch(self, program: Program) -> None:
         """Restart a program when its files change."""
