@@ -132,12 +132,22 @@ class Alarms:
     def submitted(self, fire: Fire, firing: Collection[tuple[str, str]]) -> list[Alert]:
         """Return events of a fire that has just been submitted at ``fire.submitted``."""
         late = fire.submitted - fire.due
-        if LATE not in self.rules or fire.origin not in ("clock", "after"):
+        if not self._is_timed(fire):
             return []
         if late > self.rules[LATE]:
             text = f"the fire of {written_seconds(fire.nominal)} was submitted {late:.0f} s late"
             return [self._event(LATE, text, fire.submitted)]
         return self._ends((LATE,), firing, f"submitted on time, {late:.1f} s", fire.submitted)
+
+    def unsubmitted(self, fire: Fire, now: float) -> list[Alert]:
+        """Return events of a fire that is due and still on no job server."""
+        if not self._is_timed(fire) or now - fire.due <= self.rules[LATE]:
+            return []
+        text = (
+            f"the fire of {written_seconds(fire.nominal)} is {now - fire.due:.0f} s late "
+            "and could not be submitted yet"
+        )
+        return [self._event(LATE, text, now)]
 
     def ended(
         self,
@@ -216,6 +226,10 @@ class Alarms:
             )
             return self._begins(SLOW, text, fire.ended)
         return self._ends((SLOW,), firing, f"took {took:.1f} s", fire.ended)
+
+    def _is_timed(self, fire: Fire) -> bool:
+        """Whether a fire may be late, and somebody wants to hear of it."""
+        return LATE in self.rules and fire.origin in ("clock", "after")
 
     def _begins(self, rule: str, text: str, at: float, count: int = 1) -> list[Alert]:
         return [self._event(rule, text, at, count)] if rule in self.rules else []

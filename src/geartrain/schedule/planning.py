@@ -20,7 +20,7 @@ from geartrain.errors import UsageError
 from geartrain.schedule.entry import Entry, from_definition
 from geartrain.schedule.overlapping import CATCH_UP, decide
 from geartrain.schedule.sequence import count, delayed, following, in_window, newest, opening
-from geartrain.schedule.targeting import by_agent, targets_of
+from geartrain.schedule.targeting import NOBODY, by_agent, targets_of
 from geartrain.store.schedule_rows import (
     FINAL,
     MISSED,
@@ -43,7 +43,6 @@ _MOST: Final = 1_000
 _UNREADABLE_PAUSE: Final = 60
 
 _OUTSIDE: Final = "outside of its window"
-_NOBODY: Final = "no agent was alive that could run it"
 
 
 def plan(
@@ -93,7 +92,7 @@ def admit(
     """
     targets = targets_of(entry, schedule.id, fire.nominal, agents)
     if not targets:
-        return [replace(fire, state=MISSED, reason=_NOBODY, ended=now)], []
+        return [replace(fire, state=MISSED, reason=NOBODY, ended=now)], []
     rows, cancelled = [], []
     for target in targets:
         before = [one for one in open_fires if not by_agent(entry) or one.target == target]

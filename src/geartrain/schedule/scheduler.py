@@ -495,6 +495,16 @@ class Scheduler:
         if watch.looks:
             self.dispatcher.look(watch.looks)
         self._kill(watch.kills)
+        self._tell_late(now)
+
+    def _tell_late(self, now: float) -> None:
+        """Say of fires that they should be at a job server and are not."""
+        for fire in self.underway.late(now):
+            row = self.underway.rows.get(fire.schedule)
+            said = Alarms(from_definition(row.definition)).unsubmitted(fire, now) if row else []
+            if said:
+                self._report(said)
+                self.underway.told(fire)
 
     def _mark(self, now: float) -> None:
         """Write what became of fires."""
@@ -514,6 +524,7 @@ class Scheduler:
                 heappush(self._soon, fire.due)
             elif fire.id in written and fire.state in FINAL:
                 self.figures.ended += 1
+                self.figures.missed += fire.state == MISSED
                 self._done.pop("follow", None)
         self._move_on(now)
 

@@ -16,8 +16,10 @@ from geartrain.schedule.envelope import ANY_AGENT, agent_function
 from geartrain.schedule.spreading import number_for
 from geartrain.store.schedule_rows import Agent, Fire
 
-__all__ = ["by_agent", "candidates", "function_of", "shard_of", "targets_of"]
+__all__ = ["NOBODY", "by_agent", "candidates", "function_of", "shard_of", "targets_of"]
 
+# Why a fire was missed.
+NOBODY: Final = "no agent was alive that could run it"
 _AGENT: Final = "agent:"
 _SHARDS: Final = "shards:"
 _RANKS: Final = 2**62

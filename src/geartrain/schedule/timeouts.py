@@ -7,7 +7,7 @@ A worker that is late is not stopped by this; who is told to stop it is the sche
 from __future__ import annotations
 
 from geartrain.schedule.entry import Entry
-from geartrain.store.schedule_rows import RUNNING, SUBMITTED, Fire
+from geartrain.store.schedule_rows import PENDING, RUNNING, SUBMITTED, Fire
 
 __all__ = ["limit_of", "overdue"]
 
@@ -21,8 +21,9 @@ def limit_of(entry: Entry, fire: Fire) -> float:
     limits = []
     if entry.deadline and fire.submitted:
         limits.append(fire.submitted + entry.deadline)
-    if entry.queue_timeout and fire.state == SUBMITTED:
-        # Later attempts have been waiting since they were due.
+    if entry.queue_timeout and fire.state in (PENDING, SUBMITTED):
+        # Later attempts have been waiting since they were due; so has what no job server or agent
+        # was there for.
         limits.append(max(fire.submitted, fire.due) + entry.queue_timeout)
     if entry.run_timeout and fire.state == RUNNING and fire.started:
         limits.append(fire.started + entry.run_timeout)
@@ -36,6 +37,6 @@ def overdue(entry: Entry, fire: Fire, now: float) -> str:
         return ""
     if entry.deadline and fire.submitted + entry.deadline <= now:
         return f"not done {entry.deadline:g} s after it was submitted (deadline)"
-    if fire.state == SUBMITTED:
+    if fire.state in (PENDING, SUBMITTED):
         return f"no worker took it for {entry.queue_timeout:g} s (queue_timeout)"
     return f"it ran for {entry.run_timeout:g} s (run_timeout)"

@@ -27,12 +27,13 @@ from geartrain.schedule.dispatching import (
 from geartrain.schedule.entry import Entry, for_agents, from_definition
 from geartrain.schedule.envelope import agent_function, envelope_for, fire_key
 from geartrain.schedule.retrying import concluded
-from geartrain.schedule.targeting import function_of, shard_of
+from geartrain.schedule.targeting import NOBODY, function_of, shard_of
 from geartrain.schedule.timeouts import overdue
 from geartrain.store.schedule_rows import (
     CANCELLED,
     FINAL,
     LOST,
+    MISSED,
     PENDING,
     RUNNING,
     SUBMITTED,
@@ -50,6 +51,8 @@ _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 # Seconds for which news of an end may be on its way from a server that has forgotten the job.
 _ON_ITS_WAY: Final = 5.0
+# Seconds for which an agent may be silent, and so for which one is waited for at least.
+_SILENT: Final = 30.0
 # Jobs that are asked for in one look.
 _MOST: Final = 500
 _REASON: Final = 200
@@ -72,6 +75,8 @@ class Held:
     unknown: float = 0.0
     # Whether another scheduler submitted it, and nothing is known of it yet.
     inherited: bool = False
+    # Whether it was said that it is late.
+    told: bool = False
 
 
 @dataclass(slots=True)
@@ -166,6 +171,7 @@ class Underway:
             order = self._order(held, agents)
             if order is None:
                 held.again = now + _FIRST
+                self._nobody(held, now)
             else:
                 # Its server has so long to say something.
                 held.order, held.again = order, now + _LONGEST
@@ -182,6 +188,28 @@ class Underway:
             self._change(held, replace(fire, state=CANCELLED, reason="its entry was removed"))
             return None
         return order_of(from_definition(row.definition), fire, agents)
+
+    def _nobody(self, held: Held, now: float) -> None:
+        """Give up a fire that has waited for an agent for as long as it is on time."""
+        fire = held.fire
+        late = now - fire.due > max(self._entry(fire).grace, _SILENT)
+        if fire.state == PENDING and late and not fire.submitted:
+            self._change(held, replace(fire, state=MISSED, reason=NOBODY, ended=now))
+
+    def late(self, now: float) -> list[Fire]:
+        """Return what is due and was not submitted yet, each until ``told`` is called for it."""
+        return [
+            held.fire
+            for held in self.held.values()
+            if held.fire.state == PENDING
+            and not held.fire.submitted
+            and not held.told
+            and held.fire.due < now - _FIRST
+        ]
+
+    def told(self, fire: Fire) -> None:
+        """Take note that it was said of a fire that it is late."""
+        self.held[fire.id].told = True
 
     # What is heard.
 
