@@ -749,5 +749,8 @@ def copy_of(job: Job) -> Job:
 TestBrokerRules = BrokerRules.TestCase
 # Stories have to be long enough to get somewhere. A long run has a profile of its own.
 if settings.get_current_profile_name() == "default":
-    TestBrokerRules.settings = settings(max_examples=300, stateful_step_count=60)
+    # From its own, which leave out the checks of health that are about plain functions.
+    TestBrokerRules.settings = settings(
+        TestBrokerRules.settings, max_examples=300, stateful_step_count=60
+    )
     TestBrokerRules = pytest.mark.timeout(120)(TestBrokerRules)

@@ -49,7 +49,7 @@ def is_refused(connection: socket.socket) -> bool:
 def a_second_beside(server: ProcessServer, client: Peer) -> tuple[float, float]:
     """Return how long a bystander's answers took at most, and the server's share of a core."""
     started, used = time.monotonic(), server.cpu()
-    with Bystander(server.address, client) as bystander:
+    with Bystander(server.address, client, server.pid) as bystander:
         eventually(lambda: time.monotonic() > started + 1.0, "a second has passed", 5.0)
     return bystander.slowest(), (server.cpu() - used) / (time.monotonic() - started)
 

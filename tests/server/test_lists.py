@@ -152,7 +152,7 @@ def submit_many(peer: Peer, count: int) -> None:
 def test_lists_of_many_jobs_hold_nobody_up(server_process: ProcessServer) -> None:
     peer = server_process.peer()
     submit_many(peer, 100_000)
-    with Bystander(server_process.address) as bystander:
+    with Bystander(server_process.address, pid=server_process.pid) as bystander:
         for _ in range(5):
             assert peer.ask(b"show jobs").count(b"\n") == 100_000
     assert bystander.slowest() < UNDISTURBED

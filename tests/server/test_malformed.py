@@ -45,7 +45,7 @@ def test_broken_inputs_end_nothing_but_their_connection(
     server.peers.append(fuzz.admin)
     fuzz.round(spare=handle)
     before = server.resident()
-    with Bystander(server.address) as bystander:
+    with Bystander(server.address, pid=server.pid) as bystander:
         while fuzz.count < count:
             fuzz.round(spare=handle)
     assert bystander.slowest() < UNDISTURBED

@@ -87,7 +87,7 @@ def test_a_large_workload_and_its_result_come_through_whole(
     assert server_process.peak() - before < 1.5 * len(workload)
     worker.send(GRAB_JOB)
     worker.expect(JOB_ASSIGN, handle, b"f", workload)
-    with Bystander(server_process.address) as bystander:
+    with Bystander(server_process.address, pid=server_process.pid) as bystander:
         worker.send(WORK_COMPLETE, handle, workload)
         client.expect(WORK_COMPLETE, handle, workload)
     assert server_process.peak() - before < 2.5 * len(workload)
@@ -136,7 +136,7 @@ def test_a_hundred_thousand_functions_with_a_job_each(server_process: ProcessSer
     peer.echo()
     before = server_process.resident()
     names = [b"function-%d" % number for number in range(100_000)]
-    with Bystander(server_process.address) as bystander:
+    with Bystander(server_process.address, pid=server_process.pid) as bystander:
         submit_all(peer, [request(SUBMIT_JOB_BG, name, b"", b"") for name in names])
     assert bystander.slowest() < UNDISTURBED
     assert (server_process.resident() - before) / len(names) < 4096
@@ -164,7 +164,7 @@ def test_a_worker_may_announce_thousands_of_functions_and_not_any_number(
 ) -> None:
     worker = server_process.peer()
     names = [b"function-%d" % number for number in range(MAX_ABILITIES + 1)]
-    with Bystander(server_process.address) as bystander:
+    with Bystander(server_process.address, pid=server_process.pid) as bystander:
         worker.send_bytes(b"".join(request(CAN_DO, name) for name in names))
         text = b"Too many functions on one connection"
         worker.expect(ERROR, b"ARGUMENT_TOO_LARGE", text)
@@ -249,7 +249,7 @@ def test_a_question_that_looks_at_every_function_waits_its_turn(
     peer = server_process.peer()
     names = [b"function-%d" % number for number in range(10_000)]
     submit_all(peer, [request(SUBMIT_JOB_BG, name, b"", b"") for name in names])
-    with Bystander(server_process.address) as bystander:
+    with Bystander(server_process.address, pid=server_process.pid) as bystander:
         peer.send_bytes(request(GET_STATUS_UNIQUE, b"nobody's") * 2000)
         for _ in range(2000):
             peer.expect(STATUS_RES_UNIQUE, b"nobody's", b"0", b"0", b"0", b"0", b"0")
@@ -291,7 +291,7 @@ def test_a_flood_of_small_requests_holds_nobody_up(
                         break
 
     thread = threading.Thread(target=flood)
-    with Bystander(server_process.address) as bystander:
+    with Bystander(server_process.address, pid=server_process.pid) as bystander:
         thread.start()
         eventually(lambda: len(bystander.times) >= 60, "others are answered", 8.0)
         over.set()

@@ -46,7 +46,7 @@ def test_a_flood_of_echoes_is_not_read_for_ever(start_process: StartProcess) -> 
     server.peer().echo()
     before = server.resident()
     flooder = server.peer()
-    with Bystander(server.address) as bystander:
+    with Bystander(server.address, pid=server.pid) as bystander:
         taken = flood(flooder, request(ECHO_REQ, b"x" * MIB) * 4, 1000 * MIB)
         assert taken < 100 * MIB
         assert server.resident() - before < 64 * MIB
@@ -64,7 +64,7 @@ def test_results_for_a_client_that_does_not_read_are_bounded(start_process: Star
     client = server.peer()
     client.send_bytes(request(SUBMIT_JOB, b"f", b"", b"") * 200)
     eventually(lambda: worker.ask(b"status") == b"f\t200\t0\t1\n", "all jobs are there")
-    with Bystander(server.address) as bystander:
+    with Bystander(server.address, pid=server.pid) as bystander:
         done = 0
         while handle := worker.grab():
             worker.send(WORK_COMPLETE, handle, b"r" * MIB)
@@ -109,7 +109,7 @@ def test_a_few_bytes_that_ask_for_much_are_answered_bit_by_bit(
     admin.send_bytes(b"".join(b"create function %b\r\n" % name for name in names))
     assert admin.take(4 * 1000) == b"OK\r\n" * 1000
     before = server.resident()
-    with Bystander(server.address) as bystander:
+    with Bystander(server.address, pid=server.pid) as bystander:
         admin.send_bytes(b"status\n" * 30_000)
         lists = b"".join(b"%b\t0\t0\t0\n" % name for name in names) + b".\n"
         for _ in range(20):

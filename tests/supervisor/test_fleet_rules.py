@@ -299,7 +299,7 @@ class FleetRules(RuleBasedStateMachine):
 
 
 TestFleetRules = FleetRules.TestCase
-TestFleetRules.settings = settings(settings(), max_examples=60, stateful_step_count=50)
+TestFleetRules.settings = settings(TestFleetRules.settings, max_examples=60, stateful_step_count=50)
 
 
 @pytest.mark.parametrize("rolling", [1, 2, 3])
