@@ -13,6 +13,7 @@ import pytest
 from geartrain.errors import LeaseLost, UsageError
 from geartrain.store.schedule_rows import (
     CANCELLED,
+    DONE,
     PENDING,
     RUNNING,
     SKIPPED,
@@ -437,6 +438,32 @@ def test_plan_is_given_the_time_what_has_not_ended_and_agents_alive(
     assert now == START + 60
     assert [fire.id for fire in underway] == [first.id]
     assert [(agent.name, agent.tags) for agent in agents] == [("alive", ("a", "b"))]
+
+
+def test_plan_of_what_is_late_is_given_what_agents_ran_meanwhile(
+    place: Place, schedules: SqlScheduleStore
+) -> None:
+    row = schedules.add(due(), "ann")
+    ran = Fire(row.id, 1, START + 1, "a", state=DONE, origin="offline", attempt=1)
+    other = Fire(row.id, 1, START + 2, "a", state=DONE, origin="run-now")
+    earlier = replace(ran, nominal=START - 1)
+    elsewhere = replace(ran, generation=2)
+    schedules.insert([ran, other, earlier, elsewhere], "agent a")
+    place.clock.now += 60
+    me = schedules.join("two", "there", 10 * LEASE, "")
+    seen: list[Any] = []
+
+    def plan(*given: Any) -> Plan:
+        seen.extend(given[2])
+        # Nothing is planned yet: it is looked at again in a while.
+        return replace(every_minute(*given), next_fire=START, wake=START + 90, fires=[])
+
+    assert schedules.claim(me, 10, plan) == ()
+    assert [(fire.nominal, fire.target, fire.state) for fire in seen] == [(START + 1, "a", DONE)]
+    assert (stored(schedules).next_fire, schedules.next_fire()) == (START, START + 90)
+    assert schedules.claim(me, 10, every_minute) == ()
+    place.clock.now += 30
+    assert len(schedules.claim(me, 10, every_minute)) == 1
 
 
 def test_plan_is_written_as_it_was_answered(schedules: SqlScheduleStore, me: Owner) -> None:

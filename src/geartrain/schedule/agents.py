@@ -30,7 +30,7 @@ from geartrain.schedule.greeting import (
 from geartrain.store.schedule_rows import DONE, FAILED, FINAL, Agent, Fire, Schedule
 from geartrain.store.schedule_store import ScheduleStore
 
-__all__ = ["LEASE", "Greetings", "answer_greeting", "is_local", "table_for"]
+__all__ = ["LEASE", "Greetings", "answer_greeting", "is_local", "may_be_local", "table_for"]
 
 logger = logging.getLogger("geartrain.scheduler")
 
@@ -165,14 +165,14 @@ def _read_local(store: ScheduleStore) -> Iterator[Local]:
     name = ""
     while page := store.schedules(name, _PAGE):
         for row in page:
-            if row.enabled and not row.paused_at and _may_be_local(row):
+            if row.enabled and not row.paused_at and may_be_local(row):
                 entry = from_definition(row.definition)
                 if is_local(entry):
                     yield Local(entry, _standing(row))
         name = page[-1].name
 
 
-def _may_be_local(row: Schedule) -> bool:
+def may_be_local(row: Schedule) -> bool:
     """Tell most entries apart without reading their definition: there may be many."""
     return row.target == "all" or row.target.startswith("agent:") or '"offline"' in row.definition
 

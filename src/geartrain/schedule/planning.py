@@ -33,7 +33,7 @@ from geartrain.store.schedule_rows import (
     Schedule,
 )
 
-__all__ = ["CLOCK", "admit", "joiners", "plan", "recomputed"]
+__all__ = ["CLOCK", "admit", "joiners", "plan", "put_off", "recomputed"]
 
 CLOCK: Final = "clock"
 # How many moments one plan looks at, one by one. What is late beyond that is counted; what is on
@@ -46,7 +46,11 @@ _OUTSIDE: Final = "outside of its window"
 
 
 def plan(
-    schedule: Schedule, now: float, open_fires: Sequence[Fire], agents: Sequence[Agent]
+    schedule: Schedule,
+    now: float,
+    open_fires: Sequence[Fire],
+    agents: Sequence[Agent],
+    waited: float = 0.0,
 ) -> Plan:
     """
     Return what becomes of a due entry.
@@ -54,21 +58,28 @@ def plan(
     Args:
         schedule: With ``0 < next_fire <= now``.
         now: The time.
-        open_fires: Its fires that have not ended.
+        open_fires: Its fires that have not ended, and those that agents have run by themselves.
         agents: Those alive.
+        waited: For how long it was put off: nothing is late for that.
 
     """
     try:
-        return _Planning(schedule, now, open_fires, agents).plan()
+        return _Planning(schedule, now, open_fires, agents, waited).plan()
     except UsageError:
         # Another instance may have what this one lacks; the others' entries go on.
-        return Plan(
-            next_fire=int(now) + _UNREADABLE_PAUSE,
-            last_nominal=schedule.last_nominal,
-            runs=schedule.runs,
-            enabled=schedule.enabled,
-            generation=schedule.generation,
-        )
+        return put_off(schedule, now + _UNREADABLE_PAUSE)
+
+
+def put_off(schedule: Schedule, until: float) -> Plan:
+    """Return a plan that leaves an entry as it is, to be looked at again at some time."""
+    return Plan(
+        next_fire=schedule.next_fire,
+        last_nominal=schedule.last_nominal,
+        runs=schedule.runs,
+        enabled=schedule.enabled,
+        generation=schedule.generation,
+        wake=until,
+    )
 
 
 def admit(
@@ -164,13 +175,22 @@ class _Planning:
     """One plan in the making: each moment is put into rows, in order."""
 
     def __init__(
-        self, schedule: Schedule, now: float, open_fires: Sequence[Fire], agents: Sequence[Agent]
+        self,
+        schedule: Schedule,
+        now: float,
+        open_fires: Sequence[Fire],
+        agents: Sequence[Agent],
+        waited: float,
     ) -> None:
         self.schedule = schedule
+        self.waited = waited
         self.entry = from_definition(schedule.definition)
         self.now = now
         self.agents = agents
-        self.open = list(open_fires)
+        self.open = [fire for fire in open_fires if fire.state not in FINAL]
+        # Moments that have rows already, since agents ran them while nobody was here.
+        self.ran = {fire.nominal for fire in open_fires if fire.state in FINAL}
+        self.is_apart = False
         self.stored = {id(fire) for fire in open_fires}
         self.fires: list[Fire] = []
         self.changes: list[Fire] = []
@@ -228,7 +248,8 @@ class _Planning:
 
     def _note(self, moment: int, state: str, reason: str, number: int = 1) -> None:
         """Put a moment that does not run into the last row, if that is of its kind, or a new."""
-        row = self.fires[-1] if self.fires else None
+        row = self.fires[-1] if self.fires and not self.is_apart else None
+        self.is_apart = False
         if row and (row.state, row.reason, row.target, row.origin) == (state, reason, "", CLOCK):
             row.count += number
             return
@@ -240,19 +261,21 @@ class _Planning:
 
     def _catch_up(self) -> None:
         """Deal with what is late."""
-        until = math.ceil(self.now - self.entry.grace) - 1
+        until = math.ceil(self.now - self.waited - self.entry.grace) - 1
         if not self._is_due or self.moment > until or self._is_spent:
             return
         more = count(self.entry, self.moment, until) + 1 - _MOST
         if more > 0:
             before = newest(self.entry, self.moment, until, _MOST)[0]
-            self._pass_over(before - 1, MISSED, self._why_missed)
+            self._miss(before - 1)
         late = [self.moment, *newest(self.entry, self.moment, until, _MOST)]
         chosen = self._chosen(late)
         for moment in late:
             if self._is_spent:
                 return
-            if moment in chosen:
+            if moment in self.ran:
+                self._pass_run()
+            elif moment in chosen:
                 self._run(moment, CATCH_UP)
             elif not in_window(self.entry, moment):
                 self._note(moment, SKIPPED, _OUTSIDE)
@@ -260,10 +283,31 @@ class _Planning:
                 self._note(moment, MISSED, self._why_missed)
             self._advance(moment)
 
+    def _miss(self, until: int) -> None:
+        """Put the moments up to ``until`` into rows that count what no agent ran."""
+        for ran in sorted(one for one in self.ran if self.moment <= one <= until):
+            if self.moment < ran:
+                self._pass_over(ran - 1, MISSED, self._why_missed)
+            self._pass_run()
+            self._advance(ran)
+        if 0 < self.moment <= until:
+            self._pass_over(until, MISSED, self._why_missed)
+
+    def _pass_run(self) -> None:
+        """Take note of a moment that an agent ran, which has a row."""
+        self.runs += 1
+        # What comes is no continuation of what was missed before.
+        self.is_apart = True
+
     def _chosen(self, late: Sequence[int]) -> set[int]:
         """Return which of the late moments run."""
         entry = self.entry
         eligible = [one for one in late if not self._is_old(one) and in_window(entry, one)]
+        if self.ran and entry.catch_up == "first":
+            return set()
+        if self.ran and entry.catch_up == "last":
+            # What an agent ran makes up for what was before.
+            eligible = [one for one in eligible if one > max(self.ran)]
         if entry.catch_up == "last":
             # What is on time makes up for what is not.
             return set() if self._is_followed(late[-1]) else set(eligible[-1:])

@@ -29,7 +29,8 @@ from geartrain.schedule.envelope import control_function
 from geartrain.schedule.figures import Figures
 from geartrain.schedule.following import Following
 from geartrain.schedule.greeting import end_order
-from geartrain.schedule.planning import plan
+from geartrain.schedule.planning import plan, put_off
+from geartrain.schedule.returning import Returning
 from geartrain.schedule.rounds import Rounds
 from geartrain.schedule.settings import SchedulerSettings, host_name
 from geartrain.schedule.spreading import number_for
@@ -143,6 +144,7 @@ class Scheduler:
         self.figures = Figures()
         self.underway = Underway()
         self.following = Following(store)
+        self.returning = Returning()
         self.rounds = Rounds(store, self._report, zones)
         self.dispatcher = dispatcher(self._tell)
         self._news: deque[News] = deque()
@@ -290,6 +292,7 @@ class Scheduler:
                 self.name, host_name(), self.settings.lease, self.rounds.version
             )
             self._done["lease"] = self.monotonic()
+            self.returning.begin(now)
             self._measure(now)
         elif self._is_time("lease", self.settings.lease / 3):
             if not self.store.renew(self.me, self.settings.lease, self.figures.skew):
@@ -402,14 +405,20 @@ class Scheduler:
         """Whether fires that somebody left behind may turn out to have ended long ago."""
         return self.monotonic() < self._puzzled_until and self.underway.is_puzzled
 
-    @staticmethod
-    def _decide(row: Schedule, at: float, fires: Sequence[Fire], agents: Sequence[Agent]) -> Plan:
+    def _decide(
+        self, row: Schedule, at: float, fires: Sequence[Fire], agents: Sequence[Agent]
+    ) -> Plan:
         try:
-            return plan(row, at, fires, agents)
+            # Without a key agents have no copy of entries, and run nothing by themselves.
+            until = self.returning.wait(row, at, agents) if self.secret else 0.0
+            if until:
+                return put_off(row, until)
+            waited = self.returning.waited(row, at) if self.secret else 0.0
+            return plan(row, at, fires, agents, waited)
         except Exception:
             # One entry that meets a mistake of ours must not hold up all the others.
             logger.exception("entry %s can't be planned; it is tried again in a minute", row.name)
-            return Plan(int(at) + 60, row.last_nominal, row.runs, row.enabled, row.generation)
+            return put_off(row, at + _MINUTE)
 
     def _planned(self, row: Schedule, made: Plan, now: float) -> list[Alert]:
         """Take note of a plan that was written; return what there is to say of it."""

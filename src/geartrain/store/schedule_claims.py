@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from random import getrandbits
 from typing import Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
 
 from geartrain.store.schedule_mapping import (
     AGENT,
@@ -39,13 +39,25 @@ from geartrain.store.schedule_rows import (
     Schedule,
 )
 from geartrain.store.schedule_store import Planner
-from geartrain.store.schedule_tables import OPEN, agents, fires, instances, messages, schedules
-from geartrain.store.schedule_transactions import LONG, Transaction
+from geartrain.store.schedule_tables import (
+    ENDED,
+    OPEN,
+    agents,
+    fires,
+    instances,
+    messages,
+    schedules,
+)
+from geartrain.store.schedule_transactions import LONG, Transaction, lots
 
 __all__ = ["Claims", "gone", "change_fires", "fire_change", "fire_row", "named"]
 
 # Seconds for which an instance is still listed after its lease has ended.
 REMEMBERED: Final = 3_600.0
+# Seconds after which a due entry was claimed by nobody for long.
+OVERDUE: Final = 5.0
+# Origin of what an agent ran by itself.
+OFFLINE: Final = "offline"
 
 
 class Claims(SchedulePlace):
@@ -146,6 +158,8 @@ class Claims(SchedulePlace):
     def _planned(self, one: Transaction, due: Sequence[Schedule], plan: Planner) -> Sequence[Plan]:
         """Ask what becomes of due entries."""
         underway = open_of(one, [schedule.id for schedule in due])
+        for fire in ran_offline(one, [it.id for it in due if it.next_fire < one.now - OVERDUE]):
+            underway.setdefault(fire.schedule, []).append(fire)
         alive = [agent_of(row) for row in one.rows(ALIVE, {"now": one.now})]
         return [plan(schedule, one.now, underway.get(schedule.id, ()), alive) for schedule in due]
 
@@ -180,6 +194,15 @@ class Claims(SchedulePlace):
         """Return the fires that ``me`` owns and that have not ended; see ``ScheduleStore``."""
         rows = self._writer.read(lambda one: one.rows(OWNED, named(me)))
         return [fire_of(row) for row in rows]
+
+
+def ran_offline(one: Transaction, identities: Sequence[int]) -> Sequence[Fire]:
+    """Return, of entries that are late, the fires that agents have run and reported meanwhile."""
+    return [
+        Fire(identity, generation, nominal, target, state=state, origin=OFFLINE)
+        for some in lots(identities)
+        for identity, generation, nominal, target, state in one.rows(RAN, {"entries": some})
+    ]
 
 
 def free(one: Transaction, name: str) -> None:
@@ -254,6 +277,7 @@ def change_fires(one: Transaction, changed: Sequence[Fire]) -> None:
 
 def advanced(schedule: Schedule, plan: Plan) -> dict[str, object]:
     """Return an entry's new values, as parameters of ``ADVANCE``; its pause is over."""
+    fires_again = plan.enabled and plan.next_fire > 0
     return {
         "entry": schedule.id,
         "next_fire": plan.next_fire,
@@ -261,7 +285,7 @@ def advanced(schedule: Schedule, plan: Plan) -> dict[str, object]:
         "runs": plan.runs,
         "enabled": plan.enabled,
         "generation": plan.generation,
-        "wake": float(plan.next_fire) if plan.enabled and plan.next_fire > 0 else None,
+        "wake": (plan.wake or float(plan.next_fire)) if fires_again else None,
     }
 
 
@@ -312,6 +336,23 @@ ADVANCE: Final = (
     .where(schedules.c.id == bindparam("entry"))
 )
 ALIVE: Final = select(*AGENT).where(agents.c.expires > bindparam("now")).order_by(agents.c.name)
+
+RAN: Final = (
+    select(fires.c.schedule, fires.c.generation, fires.c.nominal, fires.c.target, fires.c.state)
+    .join(
+        schedules,
+        and_(
+            schedules.c.id == fires.c.schedule,
+            schedules.c.generation == fires.c.generation,
+            schedules.c.next_fire <= fires.c.nominal,
+        ),
+    )
+    .where(
+        schedules.c.id.in_(bindparam("entries", expanding=True)),
+        fires.c.origin == OFFLINE,
+        or_(fires.c.stage.is_(None), fires.c.stage == ENDED),
+    )
+)
 
 MINE: Final = (
     fires.c.stage == OPEN,

@@ -180,6 +180,7 @@ class Plan:
         fires: Rows to insert; one that is there already is left as it is.
         changes: Rows of earlier fires that change, such as one that is cancelled by its successor.
         next_fire, last_nominal, runs, enabled, generation: The entry's new values.
+        wake: When it is to be looked at again where nothing was planned; 0 for ``next_fire``.
 
     """
 
@@ -188,6 +189,7 @@ class Plan:
     runs: int
     enabled: bool = True
     generation: int = 1
+    wake: float = 0.0
     fires: list[Fire] = field(default_factory=list)
     changes: list[Fire] = field(default_factory=list)
 

@@ -29,7 +29,8 @@ from geartrain.store.schedule_rows import (
 
 __all__ = ["Merger", "Planner", "ScheduleStore", "Speaker"]
 
-# Decides about one due entry: the entry, the time, its fires that have not ended, the agents alive.
+# Decides about one due entry: the entry, the time, its fires that have not ended (and those that
+# agents have run by themselves, of moments that are due), the agents alive.
 Planner = Callable[[Schedule, float, Sequence[Fire], Sequence[Agent]], Plan]
 # Puts what is known of a condition (None: nothing) and an event together; None: nothing to write.
 Merger = Callable[[Alert | None, Alert], Alert | None]
