@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,4 +42,6 @@ def test_every_moment_is_accounted_for(world: World) -> None:
     world.run(SECONDS, each=HOUR / 3)
     world.settle()
     world.check()
+    # Seen where the long form asks for it.
+    sys.stdout.write(f"\n{world.found} moments in {SECONDS / HOUR:.0f} hours; {world.happened}\n")
     assert world.found > SECONDS / HOUR * 10
