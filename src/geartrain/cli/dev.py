@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, get_args
 
 import typer
 
-from geartrain.cli.reloading import WatchEnd, python_changes
-from geartrain.cli.renewal import Renewal
+from geartrain.cli.reloading import WatchEnd, forget_compiled, names_of, python_changes
 from geartrain.errors import UsageError
 
 if TYPE_CHECKING:
+    from geartrain.cli.renewal import Renewal
     from geartrain.cli.scheduling import Beside
     from geartrain.server.server import JobServer
     from geartrain.tasks.app import App
@@ -69,6 +69,7 @@ def dev(
     pool: Annotated[str, typer.Option(help="Where they run: thread, process or async.")] = "thread",
 ) -> None:
     """Run server, scheduler and worker in one process, which starts anew when files change."""
+    from geartrain.cli.renewal import Renewal
     from geartrain.cli.scheduling import scheduler_beside
     from geartrain.server.running import run_server
     from geartrain.server.server import new_server
@@ -203,11 +204,11 @@ class Development:
     def watch(self) -> None:
         """Have the event loop told of changes, once it runs."""
         try:
-            for names in python_changes([Path(self.renewal.directory)], self.watch_end):
+            for paths in python_changes([Path(self.renewal.directory)], self.watch_end):
                 self.is_serving.wait()
                 # It may be over.
                 with contextlib.suppress(RuntimeError):
-                    self.loop.call_soon_threadsafe(self.change, names)
+                    self.loop.call_soon_threadsafe(self.change, paths)
         except OSError as error:
             say(f"files can't be watched, so nothing starts anew: {error}")
             self.watch_end.begun.set()
@@ -242,10 +243,11 @@ class Development:
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.worker_ended.set)
 
-    def change(self, names: str) -> None:
+    def change(self, paths: set[Path]) -> None:
         """Start anew for code that has changed, unless that or the end is under way."""
+        forget_compiled(paths)
         if self.winding_up is None:
-            say(f"{names} changed; starting anew")
+            say(f"{names_of(paths)} changed; starting anew")
             self.winding_up = self.loop.create_task(self.give_way())
 
     def receive_signal(self) -> None:
@@ -292,11 +294,15 @@ class Development:
         )
 
     async def wind_up(self, grace: float = _GRACE) -> None:
-        """Stop the worker, whose tasks get ``grace`` seconds, and then the server."""
+        """Stop the worker, whose tasks get ``grace`` seconds, the scheduler, then the server."""
         if self.worker is not None:
             self.worker.task_worker.stop(grace)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.worker_ended.wait(), grace + _LEAVE)
+        if self.scheduler is not None:
+            # While there is a server to take leave of.
+            ended = in_thread(self.scheduler.stop)
+            await asyncio.wait([ended], timeout=_LEAVE)
         self.server.stop()
 
     # After the server.
@@ -316,6 +322,21 @@ class Development:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def in_thread(function: Callable[[], None]) -> asyncio.Future[None]:
+    """Call a function in a thread that keeps nobody from leaving; return its end."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def call() -> None:
+        function()
+        # It may be too late.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(ended.set_result, None)
+
+    threading.Thread(target=call, name="geartrain-end", daemon=True).start()
+    return ended
 
 
 class DevWorker:

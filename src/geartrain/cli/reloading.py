@@ -7,11 +7,14 @@ undone goes back to the server.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from importlib.util import cache_from_source
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -42,8 +45,8 @@ class WatchEnd(threading.Event):
         return super().is_set()
 
 
-def python_changes(paths: Iterable[Path], stopped: threading.Event) -> Iterator[str]:
-    """Yield names of Python files each time some below these directories have changed."""
+def python_changes(paths: Iterable[Path], stopped: threading.Event) -> Iterator[set[Path]]:
+    """Yield the Python files below these directories that have changed, each time some have."""
     from watchfiles import PythonFilter, watch
 
     for changes in watch(
@@ -54,7 +57,24 @@ def python_changes(paths: Iterable[Path], stopped: threading.Event) -> Iterator[
         debounce=_SETTLE,
         raise_interrupt=False,
     ):
-        yield ", ".join(sorted({Path(path).name for _, path in changes}))
+        yield {Path(path) for _, path in changes}
+
+
+def names_of(paths: Iterable[Path]) -> str:
+    """Return files as a person reads of them."""
+    return ", ".join(sorted({path.name for path in paths}))
+
+
+def forget_compiled(paths: Iterable[Path]) -> None:
+    """
+    Remove what Python has kept of these files.
+
+    It tells an older version by seconds and size alone, so that one saved twice within a second
+    could run as it was.
+    """
+    for path in paths:
+        with contextlib.suppress(OSError, NotImplementedError):
+            os.unlink(cache_from_source(str(path)))
 
 
 class Reloader:
@@ -76,9 +96,10 @@ class Reloader:
     def run(self) -> int:
         """Run until stopped; return the last exit status."""
         self.start()
-        for names in python_changes(self.paths, self.stopped):
-            print(f"{names} changed; starting anew", file=sys.stderr, flush=True)
+        for paths in python_changes(self.paths, self.stopped):
+            print(f"{names_of(paths)} changed; starting anew", file=sys.stderr, flush=True)
             self.end()
+            forget_compiled(paths)
             self.start()
         return self.end()
 
@@ -128,4 +149,11 @@ def run_reloaded(arguments: list[str], paths: Iterable[Path]) -> int:
     return reloader.run()
 
 
-__all__ = ["Reloader", "WatchEnd", "python_changes", "run_reloaded"]
+__all__ = [
+    "Reloader",
+    "WatchEnd",
+    "forget_compiled",
+    "names_of",
+    "python_changes",
+    "run_reloaded",
+]
