@@ -144,6 +144,7 @@ def test_when_its_time_is_over_the_whole_group_is_ended_kindly_then_firmly(
     answer = ask(client, "anything", envelope("anything", command=command, run_timeout=0.5))
     assert answer.kind == FAILED
     assert answer.reason == "it ran for more than 0.5 s"
+    assert answer.timed_out
     assert "was asked" in answer.output
     assert answer.status == -signal.SIGKILL
     wait_until_gone(int((tmp_path / "child").read_text()))

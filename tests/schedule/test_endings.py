@@ -81,6 +81,9 @@ def test_an_answer_is_read_where_the_entry_has_envelopes_and_nowhere_else() -> N
     assert ended(True, b"anything", envelope=True).fire.state == "done"
     assert ended(True, said, target="all").fire.state == "failed"
     assert ended(True, {"geartrain": "gone"}, envelope=True).fire.reason.startswith("its answer")
+    late = {"geartrain": "failed", "reason": "it ran for more than 2 s", "timed_out": True}
+    assert ended(True, late, target="all").fire.state == "timeout"
+    assert ended(True, late, target="all", retries=1).fire.state == "pending"
     row = ended(True, {"geartrain": "failed", "status": 3}, target="all").fire
     assert row.reason == "ended with status 3"
     row = ended(True, {"geartrain": "failed", "status": -9}, target="all").fire

@@ -43,6 +43,7 @@ class CommandEnd:
         status: Exit status, or minus the signal that ended it.
         output, errors: What it wrote.
         cut_off: Why it was ended before its time; empty where it ended by itself.
+        timed_out: Whether that was because it ran for too long.
 
     """
 
@@ -50,6 +51,7 @@ class CommandEnd:
     output: str
     errors: str
     cut_off: str = ""
+    timed_out: bool = False
 
     @property
     def reason(self) -> str:
@@ -119,6 +121,7 @@ class Command:
         self.bell = Bell()
         # Set by other threads, looked at when the bell rings.
         self.cut_off = ""
+        self.timed_out = False
         self.ended = False
         # Guards the bell's end.
         self.lock = threading.Lock()
@@ -180,7 +183,8 @@ class Command:
             self._read_rest(selector)
         self.guarding.remove(process.pid)
         status = process.wait()
-        return CommandEnd(status, self.output.text(), self.errors.text(), self.cut_off)
+        output, errors = self.output.text(), self.errors.text()
+        return CommandEnd(status, output, errors, self.cut_off, self.timed_out)
 
     def _wait(self, pid: int) -> None:
         """Wait for its end, in a thread of its own, and leave it to be reaped."""
@@ -207,8 +211,8 @@ class Command:
         last: float | None = None
         while not self.ended:
             now = time.monotonic()
-            if deadline is not None and now >= deadline:
-                self.cut_off = self.cut_off or f"it ran for more than {seconds:g} s"
+            if deadline is not None and now >= deadline and not self.cut_off:
+                self.cut_off, self.timed_out = f"it ran for more than {seconds:g} s", True
             if self.cut_off and last is None:
                 last = now + self.kill_delay
                 _signal_session(process.pid, signal.SIGTERM)

@@ -223,9 +223,14 @@ class Runner:
                 f"no callable is registered as {envelope.app!r} here (known: {known}); "
                 "name it in [agent.apps]"
             )
-        cancelled = threading.Event()
+        cancelled, overdue = threading.Event(), threading.Event()
         self._arm(running, lambda _: cancelled.set())
-        timer = threading.Timer(envelope.run_timeout, cancelled.set)
+
+        def end() -> None:
+            overdue.set()
+            cancelled.set()
+
+        timer = threading.Timer(envelope.run_timeout, end)
         timer.daemon = True
         if envelope.run_timeout:
             timer.start()
@@ -234,7 +239,12 @@ class Runner:
         finally:
             timer.cancel()
         limit = self.settings.output_limit
-        return replace(answer, output=_cut(answer.output, limit), errors=_cut(answer.errors, limit))
+        return replace(
+            answer,
+            output=_cut(answer.output, limit),
+            errors=_cut(answer.errors, limit),
+            timed_out=answer.kind == FAILED and overdue.is_set(),
+        )
 
     # Commands.
 
@@ -266,6 +276,7 @@ def _answer_to(end: CommandEnd) -> Answer:
         output=end.output,
         errors=end.errors,
         status=end.status,
+        timed_out=end.timed_out,
     )
 
 

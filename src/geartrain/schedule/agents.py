@@ -27,7 +27,7 @@ from geartrain.schedule.greeting import (
     Table,
     read_greeting,
 )
-from geartrain.store.schedule_rows import DONE, FAILED, FINAL, Agent, Fire, Schedule
+from geartrain.store.schedule_rows import DONE, FAILED, FINAL, TIMEOUT, Agent, Fire, Schedule
 from geartrain.store.schedule_store import ScheduleStore
 
 __all__ = ["LEASE", "Greetings", "answer_greeting", "is_local", "may_be_local", "table_for"]
@@ -249,13 +249,14 @@ def note_reports(store: ScheduleStore, greeting: Greeting) -> None:
             for one in store.at_nominal([report.schedule], report.nominal)
             if (one.generation, one.target) == (report.generation, report.target)
         ]
-        if not old or (old[0].state in FINAL and old[0].state not in _RAN):
+        if not old or (old[0].state in FINAL and old[0].state not in (*_RAN, fire.state)):
             store.insert([fire], f"agent {greeting.agent}", again=bool(old))
 
 
 def fire_of(report: Report, entry: Entry) -> Fire:
     """Return the row of a fire that an agent ran by itself."""
     answer = report.answer
+    bad = TIMEOUT if answer.timed_out else FAILED
     kept = answer.output or answer.errors
     return Fire(
         schedule=report.schedule,
@@ -264,7 +265,7 @@ def fire_of(report: Report, entry: Entry) -> Fire:
         target=report.target,
         previous=report.previous,
         due=float(report.nominal),
-        state=DONE if answer.kind in (SAID_DONE, NEXT_RUN) else FAILED,
+        state=DONE if answer.kind in (SAID_DONE, NEXT_RUN) else bad,
         origin=report.origin,
         reason=answer.reason,
         attempt=max(1, answer.attempt),

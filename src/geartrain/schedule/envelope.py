@@ -49,6 +49,7 @@ FAILED: Final = "failed"
 RETRY: Final = "retry"
 NEXT_RUN: Final = "next_run"
 ANSWERS: Final = (DONE, FAILED, RETRY, NEXT_RUN)
+_FLAGS: Final = ("repeated", "timed_out")
 
 # Served by every agent: for commands that any of them may run.
 ANY_AGENT: Final = "agent"
@@ -152,6 +153,7 @@ class Answer:
         started, ended: When it ran, by the clock of the machine it ran on.
         attempt: Which attempt ended so; 0 where it does not say.
         repeated: Whether it ran before, and this job only asked what had become of it.
+        timed_out: Whether it was ended because it ran for too long.
 
     """
 
@@ -165,6 +167,7 @@ class Answer:
     ended: float = 0.0
     attempt: int = 0
     repeated: bool = False
+    timed_out: bool = False
 
     def to_object(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -173,7 +176,7 @@ class Answer:
             found["at"] = text_of(self.at)
         if self.status is not None:
             found["status"] = self.status
-        for name in ("reason", "output", "errors", "started", "ended", "attempt", "repeated"):
+        for name in ("reason", "output", "errors", "started", "ended", "attempt", *_FLAGS):
             if value := getattr(self, name):
                 found[name] = value
         return found
@@ -275,6 +278,7 @@ def answer_of(found: Mapping[str, Any]) -> Answer:
         ended=_seconds(found, "ended"),
         attempt=_count(found, "attempt", least=0),
         repeated=found.get("repeated") is True,
+        timed_out=found.get("timed_out") is True,
     )
 
 

@@ -17,7 +17,7 @@ from geartrain.schedule.envelope import FAILED as SAID_FAILED
 from geartrain.schedule.envelope import RETRY, Answer, read_answer, text_of
 from geartrain.schedule.sequence import opening
 from geartrain.schedule.spreading import number_for
-from geartrain.store.schedule_rows import DONE, FAILED, PENDING, Fire
+from geartrain.store.schedule_rows import DONE, FAILED, PENDING, TIMEOUT, Fire
 
 __all__ = ["Conclusion", "answered", "backoff", "concluded", "failed", "said_next"]
 
@@ -73,7 +73,10 @@ def answered(entry: Entry, fire: Fire, now: float, answer: Answer) -> Conclusion
     if answer.started:
         fire.started = answer.started
     if answer.kind == SAID_FAILED:
-        return Conclusion(failed(entry, fire, now, answer.reason or _status(answer)))
+        bad = failed(entry, fire, now, answer.reason or _status(answer))
+        if answer.timed_out and bad.state == FAILED:
+            bad.state = TIMEOUT
+        return Conclusion(bad)
     if answer.kind == RETRY:
         return Conclusion(_again(entry, fire, now, float(answer.at), answer.reason))
     fire = replace(fire, state=DONE, reason=answer.reason, ended=now)
