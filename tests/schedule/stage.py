@@ -50,6 +50,9 @@ class Desk:
     def cancel(self, orders: Sequence[Order]) -> None:
         self.cancelled += orders
 
+    def take_back(self, orders: Sequence[Order]) -> None:
+        self.cancelled += orders
+
     def send(self, function: str, workload: bytes, group: str = "") -> None:
         self.sent.append(function)
 

@@ -20,6 +20,7 @@ from geartrain.schedule.dispatching import (
     REFUSED,
     SEVERED,
     STARTED,
+    TAKEN_BACK,
     UNKNOWN,
     WAITS,
     Dispatcher,
@@ -225,6 +226,27 @@ def test_an_order_is_taken_out_of_the_line(desk: Desk, server: TestServer) -> No
     desk.dispatcher.cancel([replace(ORDER, server=accepted.server, handle=accepted.handle)])
     ended = desk.next()
     assert (ended.kind, ended.ok) == (ENDED, False)
+
+
+def test_an_order_is_taken_back_unless_a_worker_has_it(
+    desk: Desk, work: Callable[[Callable[[Job], bytes]], Worker]
+) -> None:
+    going, begun = Event(), Event()
+    work(lambda job: (begun.set(), going.wait(10), b"done")[2])
+    desk.dispatcher.submit([ORDER])
+    accepted = desk.next()
+    assert begun.wait(10)
+    handed = replace(ORDER, server=accepted.server, handle=accepted.handle)
+    desk.dispatcher.take_back([handed])
+    assert desk.next().kind == STARTED
+    other = replace(ORDER, fire=8, key="cron:8:1:1")
+    desk.dispatcher.submit([other])
+    accepted = desk.next()
+    desk.dispatcher.take_back([replace(other, server=accepted.server, handle=accepted.handle)])
+    assert desk.next().kind == TAKEN_BACK
+    going.set()
+    ended = desk.next()
+    assert (ended.order.fire, ended.ok) == (ORDER.fire, True)
 
 
 def test_a_word_to_an_agent_goes_before_other_jobs(desk: Desk, server: TestServer) -> None:

@@ -234,12 +234,21 @@ def test_a_fire_meets_one_that_runs(table: dict[str, Any], expected: list[str]) 
     assert old.state == ("cancelled" if "kill_old" in table.values() else "running")
 
 
-@pytest.mark.parametrize("state", ["pending", "submitted", "waiting"])
+@pytest.mark.parametrize("state", ["pending", "waiting"])
 def test_cancelling_the_old_one_ends_what_no_worker_has(state: str) -> None:
     ledger = while_open(state, overlap="cancel_old")
     assert story(ledger.claim(at("13:00"))) == ["13:00 pending"]
     assert story(list(ledger.fires.values())) == ["12:00 cancelled", "13:00 pending"]
     assert ledger.fires[1, NOON, ""].ended == at("13:00")
+
+
+def test_what_a_job_server_has_is_asked_for_before_it_is_cancelled() -> None:
+    ledger = while_open("submitted", overlap="cancel_old")
+    assert story(ledger.claim(at("13:00"))) == ["13:00 waiting"]
+    assert story(list(ledger.fires.values())) == ["12:00 submitted", "13:00 waiting"]
+    ledger = while_open("pending", overlap="cancel_old")
+    ledger.fires[1, NOON, ""].owner = "a scheduler that submits it just now"
+    assert story(ledger.claim(at("13:00"))) == ["13:00 waiting"]
 
 
 def test_lines_of_waiting_fires_have_an_end() -> None:

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from geartrain.errors import StoreUnavailable
+from geartrain.schedule.by_hand import backfill, plan_backfill
 from geartrain.schedule.dispatching import (
     ACKNOWLEDGED,
     ENDED,
     REFUSED,
     SEVERED,
     STARTED,
+    TAKEN_BACK,
     UNKNOWN,
     WAITS,
 )
@@ -70,7 +72,7 @@ def test_a_fire_goes_from_the_entry_to_its_end(stage: Stage) -> None:
     desk.say(ENDED, ok=True, data=b"42")
     stage.at(9, scheduler)
     (fire,) = stage.fires()
-    assert (fire.state, fire.started, fire.ended) == ("done", NOON + 1, NOON + 9)
+    assert (fire.state, fire.started, fire.ended) == ("done", NOON + 0.5, NOON + 9)
     assert fire.result == b"42"
     assert scheduler.figures.lag(0.99) == 0.5
 
@@ -274,11 +276,57 @@ def test_the_next_fire_takes_the_earlier_one_back(stage: Stage) -> None:
     desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
     stage.at(1, scheduler)
     stage.at(HOUR, scheduler)
-    assert stage.states() == ["cancelled", "pending"]
+    assert stage.states() == ["submitted", "waiting"]
     assert desk.cancelled[0].handle == "H:1"
-    desk.say(ENDED, desk.orders[0], ok=False)
+    desk.say(TAKEN_BACK, desk.orders[0])
     stage.at(HOUR + 1, scheduler)
-    assert stage.states()[0] == "cancelled"
+    stage.at(HOUR + 2, scheduler)
+    assert stage.states() == ["cancelled", "pending"]
+    desk.say(ENDED, desk.orders[0], ok=False)
+    stage.at(HOUR + 3, scheduler)
+    assert stage.states() == ["cancelled", "pending"]
+    assert len(desk.orders) == 2
+
+
+def test_the_next_fire_waits_for_an_earlier_one_that_a_worker_has(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, overlap="cancel_old")
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    stage.at(1, scheduler)
+    stage.at(HOUR, scheduler)
+    # It was not known before that a worker had taken it.
+    desk.say(STARTED, desk.cancelled[0])
+    stage.at(HOUR + 1, scheduler)
+    assert stage.states() == ["running", "waiting"]
+    desk.end(desk.orders[0])
+    stage.at(HOUR + 2, scheduler)
+    stage.at(HOUR + 3, scheduler)
+    assert stage.states() == ["done", "pending"]
+
+
+def test_moments_of_the_past_do_not_take_each_other_back(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, overlap="cancel_old", envelope=True)
+    desk.end()
+    stage.at(1, scheduler)
+    plan = plan_backfill(stage.store, "hourly", NOON - 5 * HOUR, NOON - HOUR)
+    backfill(stage.store, plan, "ops")
+    for second in (5, 10, 15, 20):
+        stage.at(second, scheduler)
+        if desk.orders[-1].fire != desk.orders[0].fire:
+            desk.say(ACKNOWLEDGED, server="s:1", handle="H:2")
+    assert desk.cancelled == []
+    assert stage.states()[1:].count("submitted") == 1
+
+
+def test_a_run_lasts_from_when_it_could_begin_although_it_is_seen_later(stage: Stage) -> None:
+    scheduler, desk = claimed(stage)
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    stage.at(1, scheduler)
+    desk.say(STARTED)
+    stage.at(3, scheduler)
+    desk.say(ENDED)
+    stage.at(6, scheduler)
+    (fire,) = stage.fires()
+    assert fire.ended - fire.started == 5
 
 
 def test_the_next_fire_ends_the_earlier_one_where_an_agent_runs_it(stage: Stage) -> None:

@@ -24,6 +24,7 @@ from geartrain.schedule.dispatching import (
     REFUSED,
     SEVERED,
     STARTED,
+    TAKEN_BACK,
     UNKNOWN,
     WAITS,
     News,
@@ -178,6 +179,18 @@ class Desk:
             if job is not None and not job.began:
                 job.ends = job.starts = self.server.world.passed
                 job.ok = False
+
+    def take_back(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            job = self.server.jobs.get(order.key)
+            if job is None or self.server.is_down:
+                continue
+            if job.began:
+                self.say(News(order, STARTED))
+                continue
+            del self.server.jobs[order.key]
+            self.server.ended[job.handle] = False
+            self.say(News(order, TAKEN_BACK))
 
     def send(self, function: str, workload: bytes, group: str = "") -> None:
         """No agent is told anything here."""

@@ -41,6 +41,7 @@ __all__ = [
     "REFUSED",
     "SEVERED",
     "STARTED",
+    "TAKEN_BACK",
     "UNKNOWN",
     "WAITS",
     "Dispatcher",
@@ -59,6 +60,7 @@ STARTED: Final = "started"
 WAITS: Final = "waits"
 ENDED: Final = "ended"
 SEVERED: Final = "severed"  # nobody listens any more; it may still run
+TAKEN_BACK: Final = "taken back"  # before any worker had it, since that was asked for
 UNKNOWN: Final = "unknown"  # no server has it, nor kept what became of it
 
 # Our servers answer this function themselves: a handle in, what its job ended with out, once it
@@ -144,6 +146,8 @@ class Dispatcher:
         # Whether a server remembers how fires ended, where that is known.
         self._remembers: dict[str, bool] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Fires and attempts that are just being taken back: how they end is told by that alone.
+        self._leaving: set[tuple[int, int]] = set()
         self._thread = Thread(target=self._run, name="geartrain-dispatcher", daemon=True)
         self._stopping: asyncio.Event | None = None
         self._ready = Flag()
@@ -176,6 +180,14 @@ class Dispatcher:
     def cancel(self, orders: Sequence[Order]) -> None:
         """Take orders out of their servers' waiting lines; what runs goes on. Tells nothing."""
         self._each(self._cancel, orders)
+
+    def take_back(self, orders: Sequence[Order]) -> None:
+        """
+        Take orders that are listened to out of the line unless a worker has them.
+
+        Tells TAKEN_BACK, or STARTED of those that run.
+        """
+        self._each(self._take_back, orders)
 
     def send(self, function: str, workload: bytes) -> None:
         """Submit a job that nobody listens to, before others; where it fails it is logged."""
@@ -288,6 +300,8 @@ class Dispatcher:
         kept = bytearray()
         try:
             async for event in job.events():
+                if event.kind == "failed" and (order.fire, order.attempt) in self._leaving:
+                    return
                 if event.kind in ("completed", "failed", "raised"):
                     self._say(self._ended(order, event.kind == "completed", kept, event.workload))
                     return
@@ -370,6 +384,26 @@ class Dispatcher:
             await self._take_out(ticket)
         except GeartrainError as error:
             logger.info("job %s was not cancelled: %s", order.handle, error)
+
+    async def _take_back(self, order: Order) -> None:
+        # Our servers cancel what runs as well, and let its worker go on.
+        leaving = (order.fire, order.attempt)
+        try:
+            status = await self._client(order.server).status(unique=order.key, timeout=_PATIENCE)
+            if status.running:
+                self._say(News(order, STARTED))
+            if status.running or not status.known or leaving in self._leaving:
+                return
+            self._leaving.add(leaving)
+            await self._take_out(JobHandle(order.server, order.handle.encode()))
+        except GeartrainError as error:
+            # What it ended with meanwhile was not listened to.
+            if leaving in self._leaving:
+                self._say(News(order, SEVERED, reason=str(error)))
+        else:
+            self._say(News(order, TAKEN_BACK))
+        finally:
+            self._leaving.discard(leaving)
 
     @staticmethod
     async def _take_out(ticket: JobHandle) -> None:

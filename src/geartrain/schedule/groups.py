@@ -70,6 +70,11 @@ class Groups:
         for dispatcher, some in self._by_group(orders):
             dispatcher.cancel(some)
 
+    def take_back(self, orders: Sequence[Order]) -> None:
+        """Take orders out of the line unless a worker has them."""
+        for dispatcher, some in self._by_group(orders):
+            dispatcher.take_back(some)
+
     def send(self, function: str, workload: bytes, group: str = "") -> None:
         """Submit a job that nobody listens to."""
         if group in self.dispatchers:

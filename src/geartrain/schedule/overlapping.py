@@ -19,18 +19,20 @@ from geartrain.store.schedule_rows import (
     PENDING,
     RUNNING,
     SKIPPED,
+    SUBMITTED,
     WAITING,
     Fire,
 )
 
-__all__ = ["BACKFILL", "CATCH_UP", "Decision", "decide", "promoted"]
+__all__ = ["BACKFILL", "CATCH_UP", "REPLACED", "Decision", "decide", "is_replaced", "promoted"]
 
 # Where a fire comes from that makes up for one that was missed.
 CATCH_UP: Final = "catch-up"
 # And one that a person asks for, of a moment that has passed.
 BACKFILL: Final = "backfill"
 _NOT_ENDED: Final = "an earlier fire has not ended"
-_SUCCEEDED: Final = "cancelled by the next fire"
+# Why a fire was cancelled.
+REPLACED: Final = "cancelled by the next fire"
 
 
 class Decision(NamedTuple):
@@ -87,16 +89,35 @@ def promoted(entry: Entry, open_fires: Sequence[Fire], now: float) -> list[Fire]
     return found
 
 
+def is_replaced(entry: Entry, fire: Fire, open_fires: Sequence[Fire]) -> bool:
+    """Whether a fire that a job server has is to be taken back, unless a worker has it by now."""
+    if entry.overlap != "cancel_old":
+        return False
+    line = [one for one in open_fires if not by_agent(entry) or one.target == fire.target]
+    if entry.catch_up == "all" and any(one.origin == CATCH_UP for one in line):
+        return False
+    return any(one.state == WAITING and one.origin != BACKFILL for one in line)
+
+
 def _skip(waiting: int) -> Decision:
     return Decision(SKIPPED, f"{_NOT_ENDED}, and {waiting} wait already")
 
 
 def _replacing(entry: Entry, before: Sequence[Fire], now: float) -> Decision:
-    """The new fire ends the old ones: all of them, or those that no worker has yet."""
-    spared = [fire for fire in before if fire.state == RUNNING and entry.overlap == "cancel_old"]
+    """
+    The new fire ends the old ones: all of them, or those that no worker has.
+
+    Whether a worker has what is at a job server is known there alone; see ``is_replaced``.
+    """
+    spared = [fire for fire in before if _may_run(fire) and entry.overlap == "cancel_old"]
     ended = [
-        replace(fire, state=CANCELLED, reason=_SUCCEEDED, ended=now)
+        replace(fire, state=CANCELLED, reason=REPLACED, ended=now)
         for fire in before
         if fire not in spared
     ]
     return Decision(WAITING if spared else PENDING, "", ended)
+
+
+def _may_run(fire: Fire) -> bool:
+    """Whether a fire is at a job server, or just on its way to one."""
+    return fire.state in (SUBMITTED, RUNNING) or (fire.state == PENDING and bool(fire.owner))

@@ -98,6 +98,9 @@ class Dispatching(Protocol):
     def cancel(self, orders: Sequence[Order]) -> None:
         """Take orders out of their servers' waiting lines."""
 
+    def take_back(self, orders: Sequence[Order]) -> None:
+        """Take orders out of the line unless a worker has them."""
+
     def look(self, orders: Sequence[Order]) -> None:
         """Ask which of the orders that are listened to have been begun."""
 
@@ -504,6 +507,9 @@ class Scheduler:
         if watch.looks:
             self.dispatcher.look(watch.looks)
         self._kill(watch.kills)
+        if replaceable := self.underway.replaceable():
+            open_fires = self.store.open_fires(replaceable)
+            self.dispatcher.take_back(self.underway.replaced(open_fires))
         self._tell_late(now)
 
     def _tell_late(self, now: float) -> None:

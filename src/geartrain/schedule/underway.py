@@ -19,6 +19,7 @@ from geartrain.schedule.dispatching import (
     REFUSED,
     SEVERED,
     STARTED,
+    TAKEN_BACK,
     UNKNOWN,
     WAITS,
     News,
@@ -26,6 +27,7 @@ from geartrain.schedule.dispatching import (
 )
 from geartrain.schedule.entry import Entry, for_agents, from_definition
 from geartrain.schedule.envelope import agent_function, envelope_for, fire_key
+from geartrain.schedule.overlapping import REPLACED, is_replaced
 from geartrain.schedule.retrying import concluded
 from geartrain.schedule.targeting import NOBODY, function_of, shard_of
 from geartrain.schedule.timeouts import overdue
@@ -77,6 +79,9 @@ class Held:
     inherited: bool = False
     # Whether it was said that it is late.
     told: bool = False
+    # When it was last known to wait for a worker, and whether its server ever said so.
+    waited: float = 0.0
+    waits: bool = False
 
 
 @dataclass(slots=True)
@@ -227,6 +232,9 @@ class Underway:
             self._began(held, news, now)
         elif news.kind == WAITS:
             self._waits(held, news, now)
+        elif news.kind == TAKEN_BACK:
+            self._change(held, replace(held.fire, state=CANCELLED, reason=REPLACED, ended=now))
+            del self.held[held.fire.id]
         elif news.kind == ENDED:
             self._ended(held, news, now)
         elif news.kind == REFUSED:
@@ -248,7 +256,7 @@ class Underway:
 
     def _acknowledged(self, held: Held, news: News, now: float) -> None:
         held.heard = True
-        held.again, held.pause = now + _FIRST, _FIRST
+        held.again, held.pause, held.waited = now + _FIRST, _FIRST, now
         self._change(
             held,
             replace(
@@ -281,7 +289,7 @@ class Underway:
             self._change(held, replace(fire, state=RUNNING, started=now))
 
     def _waits(self, held: Held, news: News, now: float) -> None:
-        held.unknown = 0.0
+        held.unknown, held.waited, held.waits = 0.0, now, True
         held.heard = news.listening
         self._later(held, now)
         if held.fire.state != SUBMITTED:
@@ -289,6 +297,9 @@ class Underway:
 
     def _ended(self, held: Held, news: News, now: float) -> None:
         fire = held.fire if held.fire.state != PENDING else self._submitted(held, now)
+        if held.waited and not (fire.started and held.waits):
+            # It was seen to run a while after it began, or never.
+            fire = replace(fire, started=held.waited)
         if not fire.started:
             fire = replace(fire, started=max(fire.submitted, min(fire.due, now)))
         reason = "" if news.ok else _reason(news.data)
@@ -352,6 +363,27 @@ class Underway:
                     found.looks.append(self._asking(held))
                 self._later(held, now)
         return found
+
+    def replaceable(self) -> list[int]:
+        """Return the entries whose fires are taken back when the next one comes."""
+        return sorted(
+            {held.fire.schedule for held in self.held.values() if self._may_be_replaced(held)}
+        )
+
+    def replaced(self, open_fires: Mapping[int, Sequence[Fire]]) -> list[Order]:
+        """Return the orders of fires that the next one has come for; see ``replaceable``."""
+        return [
+            self._asking(held)
+            for held in self.held.values()
+            if self._may_be_replaced(held)
+            and is_replaced(
+                self._entry(held.fire), held.fire, open_fires.get(held.fire.schedule, ())
+            )
+        ]
+
+    def _may_be_replaced(self, held: Held) -> bool:
+        is_listened_to = held.fire.state == SUBMITTED and held.heard and bool(held.fire.handle)
+        return is_listened_to and self._entry(held.fire).overlap == "cancel_old"
 
     def _is_orphaned(self, held: Held, alive: set[str]) -> bool:
         """Whether a fire waits for an agent that is gone, and another one may have it."""
