@@ -474,6 +474,50 @@ def test_what_ended_long_ago_keeps_nothing_from_running(stage: Stage) -> None:
     assert stage.states() == ["done", "missed", "pending"]
 
 
+def test_what_another_has_taken_over_keeps_nothing_from_running(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, lease=30)
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    stage.at(1, scheduler)
+    # Nobody is there for an hour, then two come at once.
+    two, three = stage.scheduler("two"), stage.scheduler("three")
+    stage.at(HOUR + 1, two)
+    assert len(desk_of(two).asked) == 1
+    stage.at(HOUR + 2, three)
+    assert stage.states() == ["submitted"]
+    desk_of(two).say(ENDED, desk_of(two).asked[0], ok=True)
+    stage.at(HOUR + 2.5, two)
+    stage.at(HOUR + 3, three)
+    assert stage.states() == ["done", "pending"]
+
+
+@pytest.mark.parametrize("kind", [STARTED, WAITS])
+def test_what_another_knows_to_run_is_no_more_in_doubt(stage: Stage, kind: str) -> None:
+    scheduler, desk = claimed(stage, lease=30)
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    if kind == STARTED:
+        desk.say(STARTED)
+    stage.at(1, scheduler)
+    two, three = stage.scheduler("two"), stage.scheduler("three")
+    stage.at(HOUR - 1, two, three)
+    desk_of(two).say(kind, desk_of(two).asked[0])
+    stage.at(HOUR - 0.5, two)
+    stage.at(HOUR + 0.25, three)
+    assert stage.states()[1:] == ["skipped"]
+
+
+def test_what_nobody_finds_out_about_is_not_waited_for_for_ever(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, lease=30)
+    desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
+    stage.at(1, scheduler)
+    two, three = stage.scheduler("two"), stage.scheduler("three")
+    stage.at(HOUR - 0.5, two)
+    stage.at(HOUR + 1, three)
+    assert stage.states() == ["submitted"]
+    for second in (3, 6):
+        stage.at(HOUR + second, three)
+    assert stage.states() == ["submitted", "skipped"]
+
+
 def test_claiming_does_not_wait_for_ever_for_what_became_of_old_fires(stage: Stage) -> None:
     scheduler, desk = claimed(stage, lease=30)
     desk.say(ACKNOWLEDGED, server="s:1", handle="H:1")
@@ -531,7 +575,7 @@ def test_what_could_not_be_written_is_written_later(
 def test_an_entry_that_can_not_be_planned_holds_up_no_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from geartrain.schedule import scheduler as module
+    from geartrain.schedule import deciding as module
 
     plan = module.plan
 

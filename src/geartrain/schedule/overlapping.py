@@ -7,7 +7,7 @@ the job server says while somebody listens, and by whoever takes over what a dea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -24,12 +24,23 @@ from geartrain.store.schedule_rows import (
     Fire,
 )
 
-__all__ = ["BACKFILL", "CATCH_UP", "REPLACED", "Decision", "decide", "is_replaced", "promoted"]
+__all__ = [
+    "BACKFILL",
+    "CATCH_UP",
+    "REPLACED",
+    "Decision",
+    "decide",
+    "in_doubt",
+    "is_replaced",
+    "promoted",
+]
 
 # Where a fire comes from that makes up for one that was missed.
 CATCH_UP: Final = "catch-up"
 # And one that a person asks for, of a moment that has passed.
 BACKFILL: Final = "backfill"
+# Seconds for which others wait for whoever has taken a fire over to find out what became of it.
+_ASKED_FOR: Final = 5.0
 _NOT_ENDED: Final = "an earlier fire has not ended"
 # Why a fire was cancelled.
 REPLACED: Final = "cancelled by the next fire"
@@ -73,6 +84,22 @@ def decide(entry: Entry, origin: str, before: Sequence[Fire], now: float) -> Dec
     if entry.overlap == "skip":
         return Decision(SKIPPED, _NOT_ENDED)
     return _replacing(entry, before, now)
+
+
+def in_doubt(fire: Fire, now: float, me: str, alive: Collection[str]) -> bool:
+    """
+    Whether a fire may have ended long ago, since its scheduler is gone and nobody has asked yet.
+
+    Args:
+        fire: One that has not ended by its row.
+        now: The time.
+        me: The scheduler that wants to know; what it has itself is not in doubt.
+        alive: The names of the schedulers that are there.
+
+    """
+    if fire.state not in (SUBMITTED, RUNNING) or fire.owner == me:
+        return False
+    return fire.owner not in alive or (fire.taken > 0 and now < fire.taken + _ASKED_FOR)
 
 
 def promoted(entry: Entry, open_fires: Sequence[Fire], now: float) -> list[Fire]:

@@ -78,7 +78,8 @@ def put_off(schedule: Schedule, until: float) -> Plan:
         runs=schedule.runs,
         enabled=schedule.enabled,
         generation=schedule.generation,
-        wake=until,
+        # Schedulers sleep by whole seconds.
+        wake=math.ceil(until),
     )
 
 

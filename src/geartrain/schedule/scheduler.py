@@ -23,14 +23,13 @@ from typing import Final, Protocol
 
 from geartrain.errors import LeaseLost, StoreError, StoreUnavailable, UsageError
 from geartrain.schedule.alarms import Alarms, Durations
+from geartrain.schedule.deciding import Deciding
 from geartrain.schedule.dispatching import ACKNOWLEDGED, News, Order
 from geartrain.schedule.entry import from_definition
 from geartrain.schedule.envelope import control_function
 from geartrain.schedule.figures import Figures
 from geartrain.schedule.following import Following
 from geartrain.schedule.greeting import end_order
-from geartrain.schedule.planning import plan, put_off
-from geartrain.schedule.returning import Returning
 from geartrain.schedule.rounds import Rounds
 from geartrain.schedule.settings import SchedulerSettings, host_name
 from geartrain.schedule.spreading import number_for
@@ -147,7 +146,7 @@ class Scheduler:
         self.figures = Figures()
         self.underway = Underway()
         self.following = Following(store)
-        self.returning = Returning()
+        self.deciding = Deciding(self.name)
         self.rounds = Rounds(store, self._report, zones)
         self.dispatcher = dispatcher(self._tell)
         self._news: deque[News] = deque()
@@ -295,7 +294,7 @@ class Scheduler:
                 self.name, host_name(), self.settings.lease, self.rounds.version
             )
             self._done["lease"] = self.monotonic()
-            self.returning.begin(now)
+            self.deciding.returning.begin(now)
             self._measure(now)
         elif self._is_time("lease", self.settings.lease / 3):
             if not self.store.renew(self.me, self.settings.lease, self.figures.skew):
@@ -338,6 +337,10 @@ class Scheduler:
         if self._is_time("firing", _NOW_AND_THEN):
             self._agents = self.store.agents()
             self._firing = {(one.rule, one.subject) for one in self.store.alerts(firing=True)}
+        if self._is_time("around", _NOW_AND_THEN) or self.deciding.looks_around:
+            others = self.store.instances()
+            self.deciding.others = {one.name for one in others if one.expires > now}
+            self.deciding.looks_around = False
 
     # Fires at hand.
 
@@ -379,6 +382,8 @@ class Scheduler:
             return
         for _ in range(_CLAIMS):
             plans: dict[int, tuple[Schedule, Plan]] = {}
+            # Without a key agents have no copy of entries, and run nothing by themselves.
+            self.deciding.has_copies = bool(self.secret)
 
             def decide(
                 row: Schedule,
@@ -387,7 +392,7 @@ class Scheduler:
                 agents: Sequence[Agent],
                 plans: dict[int, tuple[Schedule, Plan]] = plans,
             ) -> Plan:
-                made = self._decide(row, at, fires, agents)
+                made = self.deciding.decide(row, at, fires, agents)
                 plans[row.id] = (row, made)
                 return made
 
@@ -407,21 +412,6 @@ class Scheduler:
     def _is_puzzled(self) -> bool:
         """Whether fires that somebody left behind may turn out to have ended long ago."""
         return self.monotonic() < self._puzzled_until and self.underway.is_puzzled
-
-    def _decide(
-        self, row: Schedule, at: float, fires: Sequence[Fire], agents: Sequence[Agent]
-    ) -> Plan:
-        try:
-            # Without a key agents have no copy of entries, and run nothing by themselves.
-            until = self.returning.wait(row, at, agents) if self.secret else 0.0
-            if until:
-                return put_off(row, until)
-            waited = self.returning.waited(row, at) if self.secret else 0.0
-            return plan(row, at, fires, agents, waited)
-        except Exception:
-            # One entry that meets a mistake of ours must not hold up all the others.
-            logger.exception("entry %s can't be planned; it is tried again in a minute", row.name)
-            return put_off(row, at + _MINUTE)
 
     def _planned(self, row: Schedule, made: Plan, now: float) -> list[Alert]:
         """Take note of a plan that was written; return what there is to say of it."""

@@ -225,7 +225,10 @@ class Underway:
             return
         if not self._is_of(held, news.order):
             return
-        held.inherited = False
+        if held.inherited:
+            held.inherited = False
+            # Written in any case: others see by that that somebody knows of it.
+            self.changed.setdefault(held.fire.id, held.fire)
         if news.kind == ACKNOWLEDGED:
             self._acknowledged(held, news, now)
         elif news.kind == STARTED:

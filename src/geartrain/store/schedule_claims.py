@@ -180,7 +180,8 @@ class Claims(SchedulePlace):
             found = unowned(one, names, limit, lock=True)
             for fire in found:
                 fire.owner, fire.epoch = me.instance, me.epoch
-            one.many(OWN, [{"fire": fire.id, "by": me.instance, "at": me.epoch} for fire in found])
+                fire.taken = 0.0 if fire.state == PENDING else one.now
+            one.many(OWN, [own(fire) for fire in found])
             if len(found) < limit:
                 # Whoever is gone for long and has left nothing behind is forgotten.
                 for name in filter(None, names):
@@ -219,6 +220,11 @@ def named(me: Owner) -> dict[str, object]:
 def gone(one: Transaction) -> list[str]:
     """Return the names of instances whose lease has ended, and that of nobody."""
     return ["", *(row[0] for row in one.rows(GONE, {"now": one.now}))]
+
+
+def own(fire: Fire) -> dict[str, object]:
+    """Return what changes of a fire that is taken over, as parameters of ``OWN``."""
+    return {"fire": fire.id, "by": fire.owner, "at": fire.epoch, "of": -int(fire.taken)}
 
 
 def unowned(
@@ -267,6 +273,7 @@ def fire_change(one: Transaction, fire: Fire) -> dict[str, object]:
         "ended": (fire.ended or one.now) if ended else fire.ended,
         "result": fire.result,
         "stage": stage_of(fire),
+        "batch": 0,
     }
 
 
@@ -384,7 +391,7 @@ LATE_LOCKED: Final = LATE.with_for_update(skip_locked=True)
 LOST_LOCKED: Final = UNHEARD.with_for_update(skip_locked=True)
 OWN: Final = (
     update(fires)
-    .values(owner=bindparam("by"), epoch=bindparam("at"))
+    .values(owner=bindparam("by"), epoch=bindparam("at"), batch=bindparam("of"))
     .where(fires.c.id == bindparam("fire"))
 )
 # Columns of the same names as parameters are what is set.

@@ -52,6 +52,7 @@ __all__ = [
 
 # Attributes that are called otherwise in the tables.
 RENAMED: Final = {
+    (Fire, "taken"): "batch",
     (Fire, "followed"): "stage",
     (Agent, "table"): "table_revision",
     (Alert, "group"): "group_name",
@@ -116,12 +117,15 @@ def wake_of(schedule: Schedule, next_fire: int) -> float | None:
 
 # Fires.
 
-FIRE_NAMES: Final = tuple(one.name for one in fields(Fire) if one.name not in ("id", "followed"))
+FIRE_NAMES: Final = tuple(
+    one.name for one in fields(Fire) if one.name not in ("id", "taken", "followed")
+)
 
 
 def fire_of(row: Sequence[Any]) -> Fire:
     """Return the fire of a row."""
     fire = Fire(*row)
+    fire.taken = max(0.0, -float(fire.taken))
     fire.followed = row[-1] is None
     return fire
 

@@ -143,6 +143,8 @@ class Fire:
         owner, epoch: Whoever submitted it or is about to; see ``Owner``.
         handle: The job's; ``server`` is where it was acknowledged.
         result: What the job ended with, cut to what the entry keeps.
+        taken: When its owner took it over from another, as long as it has not found out what became
+            of it meanwhile; 0 otherwise.
         followed: Whether what depends on its end has been dealt with.
 
     """
@@ -168,6 +170,7 @@ class Fire:
     started: float = 0.0
     ended: float = 0.0
     result: bytes = b""
+    taken: float = 0.0
     followed: bool = False
 
 

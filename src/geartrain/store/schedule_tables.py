@@ -153,7 +153,8 @@ fires = Table(
     filled("ended", Double),
     filled("result", LargeBinary(2**24 - 1)),
     Column("stage", SmallInteger, nullable=True),
-    # Which insertion it came with: tells what is new from what was there.
+    # Which insertion it came with: tells what is new from what was there. Once it was taken over,
+    # minus the second of that, until its new owner has written it.
     filled("batch", BigInteger),
     UniqueConstraint("schedule", "generation", "nominal", "target", name="geartrain_fires_key"),
     **INNODB,
