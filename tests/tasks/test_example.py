@@ -44,8 +44,9 @@ def test_each_mistake_of_the_example_is_one() -> None:
     assert "reportUnnecessaryTypeIgnoreComment=true" in text
 
 
-def test_the_example_runs() -> None:
-    with Program("dev", "tasks", "--listen", "127.0.0.1:0", cwd=SHOP) as program:
+def test_the_example_runs(tmp_path: Path) -> None:
+    arguments = ("dev", "tasks", "--listen", "127.0.0.1:0")
+    with Program(*arguments, cwd=SHOP, TMPDIR=str(tmp_path)) as program:
         program.wait_for("ready: 2 at once")
         found = re.search(r"server on (\S+),", program.read_log())
         assert found is not None
