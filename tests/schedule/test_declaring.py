@@ -120,6 +120,22 @@ def test_a_file_that_is_wrong_changes_nothing(file: File, text: str, reason: str
     assert file.names == []
 
 
+def test_a_file_is_applied_whole_or_not_at_all(file: File) -> None:
+    file.apply(table("a") + table("b") + table("c"))
+    file.path.write_text(table("a", when="@daily") + table("b", when="@daily") + table("d"))
+    found = compare(file.desk.store, declared(file.path, "file"), "file")
+    # Somebody is faster.
+    pause(file.desk.store, "b", WHO)
+    with pytest.raises(UsageError, match=r"changed 'b' meanwhile: .*; nothing of file was applied"):
+        apply(file.desk.store, found, WHO)
+    assert file.names == ["a", "b", "c"]
+    assert {row.expression for row in entries(file.desk.store)} == {"0 3 * * *"}
+    found = compare(file.desk.store, declared(file.path, "file"), "file")
+    apply(file.desk.store, found, WHO)
+    assert file.names == ["a", "b", "d"]
+    assert [row.expression for row in entries(file.desk.store)] == ["@daily", "@daily", "0 3 * * *"]
+
+
 def test_what_differs_is_said_key_by_key(file: File) -> None:
     file.path.write_text(table("a", retry_delay="5s") + table("b", jitter="30s", when="@daily"))
     one, other = declared(file.path, "file")

@@ -308,6 +308,27 @@ def test_larger_generation_starts_the_entry_anew(schedules: SqlScheduleStore, me
     assert schedules.next_fire() == START + 7
 
 
+def test_entries_are_altered_all_or_none(schedules: SqlScheduleStore) -> None:
+    backup, mail, report = schedules.add_all([due(name) for name in NAMES], "ann")
+    revision = schedules.revision()
+    with pytest.raises(UsageError, match="'gone' any more"):
+        schedules.alter(
+            [due("new")], [replace(mail, generation=2), due("gone", id=99)], [backup.name], "ann"
+        )
+    with pytest.raises(UsageError, match="there is an entry 'mail' already"):
+        schedules.alter([due("mail")], [], [backup.name], "ann")
+    assert schedules.revision() == revision
+    assert list(schedules.schedules()) == sorted([backup, mail, report], key=lambda it: it.name)
+    # A name that becomes free may be taken at once.
+    schedules.alter(
+        [due(report.name)], [replace(mail, name=backup.name)], [backup.name, report.name], "ann"
+    )
+    found = {row.name: row.id for row in schedules.schedules()}
+    assert found[backup.name] == mail.id
+    assert found[report.name] > report.id
+    assert len(found) == 2
+
+
 def test_removed_entry_keeps_its_history_and_cancels_what_was_not_submitted(
     schedules: SqlScheduleStore, me: Owner
 ) -> None:

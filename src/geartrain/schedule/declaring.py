@@ -15,7 +15,7 @@ from typing import Any
 
 from geartrain.configuration import read_tables, table_of
 from geartrain.errors import EntryRefused, UsageError
-from geartrain.schedule.desk import check_parents, entries, rewrite
+from geartrain.schedule.desk import check_parents, entries
 from geartrain.schedule.entry import Entry, from_definition, read_entry, to_table
 from geartrain.schedule.standing import to_schedule
 from geartrain.store.schedule_rows import Schedule
@@ -118,24 +118,27 @@ def changed_keys(before: Entry, after: Entry) -> list[tuple[str, Any, Any]]:
 
 def apply(store: ScheduleStore, difference: Difference, who: str) -> None:
     """
-    Make the store as the difference wants it.
-
-    What is new is added at once, the rest entry by entry: what breaks off is finished by doing it
-    once more.
+    Make the store as the difference wants it: all of it, or nothing.
 
     Raises:
-        EntryRefused: Somebody has changed an entry meanwhile, or one waits for what would go.
-        UsageError: An entry waits for one that is not there, or in the end for itself.
+        EntryRefused: An entry waits for one that would go.
+        UsageError: An entry waits for one that is not there, or in the end for itself; or somebody
+            has added or changed one meanwhile.
 
     """
     check(store, difference)
+    if not difference:
+        return
     now = store.now()
-    if difference.added:
-        store.add_all([to_schedule(entry, now) for entry in difference.added], who)
-    for row, entry in difference.changed:
-        rewrite(store, row, entry, who)
-    for row in difference.removed:
-        store.remove(row.name, who)
+    try:
+        store.alter(
+            [to_schedule(entry, now) for entry in difference.added],
+            [to_schedule(entry, now, row) for row, entry in difference.changed],
+            [row.name for row in difference.removed],
+            who,
+        )
+    except UsageError as error:
+        raise UsageError(f"{error}; nothing of {difference.source} was applied") from None
 
 
 def bring(

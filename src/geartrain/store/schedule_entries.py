@@ -53,64 +53,35 @@ class Entries(SchedulePlace):
 
     def add_all(self, added: Sequence[Schedule], who: str) -> Sequence[Schedule]:
         """Store new entries, all or none; see ``ScheduleStore``."""
-        # Before anybody has to wait for it.
-        rows = [schedule_values(schedule) for schedule in added]
-
-        def work(one: Transaction) -> Sequence[Schedule]:
-            refuse_taken(one, [schedule.name for schedule in added])
-            numbered = {schedule.name: copied(schedule) for schedule in added}
-            one.many(insert(schedules), rows)
-            for some in lots(list(numbered)):
-                query = select(schedules.c.name, schedules.c.id).where(schedules.c.name.in_(some))
-                for name, identity in one.rows(query):
-                    numbered[name].id = identity
-            book(one, who, "add", [(name, "", it.definition) for name, it in numbered.items()])
-            return list(numbered.values())
-
-        return self._writer.run(work, durable=True, patience=LONG)
+        return self._writer.run(
+            lambda one: insert_all(one, added, who), durable=True, patience=LONG
+        )
 
     def replace(self, schedule: Schedule, who: str) -> Schedule:
         """Write an entry that was read before; see ``ScheduleStore``."""
-
-        def work(one: Transaction) -> Schedule:
-            found = one.rows(
-                select(*SCHEDULE).where(schedules.c.id == schedule.id).with_for_update()
-            )
-            if not found:
-                raise UsageError(f"there is no entry {schedule.name!r} any more: add it anew")
-            before = schedule_of(found[0])
-            if before.revision != schedule.revision:
-                raise UsageError(
-                    f"somebody has changed {before.name!r} meanwhile: read it again, then change it"
-                )
-            if schedule.name != before.name:
-                refuse_taken(one, [schedule.name])
-            after = copied(schedule, revision=before.revision + 1)
-            if schedule.generation <= before.generation:
-                for name in PROGRESS:
-                    setattr(after, name, getattr(before, name))
-            one.run(update(schedules).where(schedules.c.id == schedule.id), schedule_values(after))
-            book(one, who, "replace", [(after.name, before.definition, after.definition)])
-            return after
-
-        return self._writer.run(work, durable=True)
+        (found,) = self._writer.run(lambda one: replace_all(one, [schedule], who), durable=True)
+        return found
 
     def remove(self, name: str, who: str) -> bool:
         """Forget an entry; see ``ScheduleStore``."""
+        return self._writer.run(lambda one: remove_all(one, [name], who), durable=True) > 0
 
-        def work(one: Transaction) -> bool:
-            query = select(schedules.c.id, schedules.c.definition).where(schedules.c.name == name)
-            found = one.rows(query.with_for_update())
-            for identity, definition in found:
-                one.run(
-                    CANCEL,
-                    {"entry": identity, "now": one.now},
-                )
-                one.run(delete(schedules).where(schedules.c.id == identity))
-                book(one, who, "remove", [(name, definition, "")])
-            return bool(found)
+    def alter(
+        self,
+        added: Sequence[Schedule],
+        replaced: Sequence[Schedule],
+        removed: Sequence[str],
+        who: str,
+    ) -> None:
+        """Add, replace and remove entries, all or none; see ``ScheduleStore``."""
 
-        return self._writer.run(work, durable=True)
+        def work(one: Transaction) -> None:
+            # First, since another may take its name.
+            remove_all(one, removed, who)
+            replace_all(one, replaced, who)
+            insert_all(one, added, who)
+
+        self._writer.run(work, durable=True, patience=LONG)
 
     def schedule(self, name: str) -> Schedule | None:
         """Return the entry of a name; see ``ScheduleStore``."""
@@ -146,6 +117,8 @@ class Entries(SchedulePlace):
         return [audit_of(row) for row in self._read(lambda one: one.rows(query))]
 
 
+# Columns of the same names as parameters are what is set.
+REPLACE: Final = update(schedules).where(schedules.c.id == bindparam("entry"))
 CANCEL: Final = (
     update(fires)
     .values(
@@ -156,10 +129,67 @@ CANCEL: Final = (
     )
     .where(
         fires.c.stage == OPEN,
-        fires.c.schedule == bindparam("entry"),
+        fires.c.schedule.in_(bindparam("entries", expanding=True)),
         fires.c.state.in_((PENDING, WAITING)),
     )
 )
+
+
+def insert_all(one: Transaction, added: Sequence[Schedule], who: str) -> list[Schedule]:
+    """Store new entries; return them with their ids. Raises UsageError for a name that is taken."""
+    refuse_taken(one, [schedule.name for schedule in added])
+    numbered = {schedule.name: copied(schedule) for schedule in added}
+    one.many(insert(schedules), [schedule_values(schedule) for schedule in added])
+    for some in lots(list(numbered)):
+        query = select(schedules.c.name, schedules.c.id).where(schedules.c.name.in_(some))
+        for name, identity in one.rows(query):
+            numbered[name].id = identity
+    book(one, who, "add", [(name, "", it.definition) for name, it in numbered.items()])
+    return list(numbered.values())
+
+
+def replace_all(one: Transaction, changed: Sequence[Schedule], who: str) -> list[Schedule]:
+    """Write entries over their rows; return them. Raises UsageError for one that has changed."""
+    query = select(*SCHEDULE).order_by(schedules.c.id).with_for_update()
+    before: dict[int, Schedule] = {}
+    for some in lots(sorted(schedule.id for schedule in changed)):
+        rows = one.rows(query.where(schedules.c.id.in_(some)))
+        before.update((row.id, row) for row in map(schedule_of, rows))
+    after = [renewed(schedule, before.get(schedule.id)) for schedule in changed]
+    refuse_taken(one, [it.name for it in after if it.name != before[it.id].name])
+    one.many(REPLACE, [{**schedule_values(it), "entry": it.id} for it in after])
+    changes = [(it.name, before[it.id].definition, it.definition) for it in after]
+    book(one, who, "replace", changes)
+    return after
+
+
+def renewed(schedule: Schedule, before: Schedule | None) -> Schedule:
+    """Return the row that an entry becomes; raises UsageError if it is not what was read."""
+    if before is None:
+        raise UsageError(f"there is no entry {schedule.name!r} any more: add it anew")
+    if before.revision != schedule.revision:
+        raise UsageError(
+            f"somebody has changed {before.name!r} meanwhile: read it again, then change it"
+        )
+    after = copied(schedule, revision=before.revision + 1)
+    if schedule.generation <= before.generation:
+        for name in PROGRESS:
+            setattr(after, name, getattr(before, name))
+    return after
+
+
+def remove_all(one: Transaction, names: Sequence[str], who: str) -> int:
+    """Forget entries of some names; return how many there were."""
+    query = select(schedules.c.id, schedules.c.name, schedules.c.definition)
+    query = query.order_by(schedules.c.id).with_for_update()
+    found = [
+        row for some in lots(names) for row in one.rows(query.where(schedules.c.name.in_(some)))
+    ]
+    for some in lots([identity for identity, *_ in found]):
+        one.run(CANCEL, {"entries": some, "now": one.now})
+        one.run(delete(schedules).where(schedules.c.id.in_(some)))
+    book(one, who, "remove", [(name, definition, "") for _, name, definition in found])
+    return len(found)
 
 
 def refuse_taken(one: Transaction, names: Sequence[str]) -> None:
@@ -176,6 +206,8 @@ def refuse_taken(one: Transaction, names: Sequence[str]) -> None:
 
 def book(one: Transaction, who: str, action: str, changes: Sequence[tuple[str, str, str]]) -> None:
     """Write lines into the book of changes, and let everybody who polls know."""
+    if not changes:
+        return
     if one.run(update(schedule_revision).values(number=schedule_revision.c.number + 1)) == 0:
         one.run(insert(schedule_revision), {"one": 1, "number": 1})
     note(one, who, action, changes)

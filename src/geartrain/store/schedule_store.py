@@ -108,6 +108,21 @@ class ScheduleStore(Protocol):
         """
         ...
 
+    def alter(
+        self,
+        added: Sequence[Schedule],
+        replaced: Sequence[Schedule],
+        removed: Sequence[str],
+        who: str,
+    ) -> None:
+        """
+        Add entries, replace others and remove those of some names, all in one transaction.
+
+        Raises UsageError, which names the entry, where ``add`` or ``replace`` would; then nothing
+        has changed.
+        """
+        ...
+
     def remove(self, name: str, who: str) -> bool:
         """Forget an entry; its fires stay in history, those not submitted become ``cancelled``."""
         ...
