@@ -97,6 +97,21 @@ def test_what_fell_into_a_pause_is_not_fired(desk: Desk) -> None:
     desk.now += 3 * 86_400
     row = at.resume(desk.store, "nightly", WHO).after
     assert (row.paused_at, row.next_fire) == (0, moment("2026-03-05T03:00:00Z"))
+    (fire,) = desk.store.fires()
+    assert (fire.state, fire.count, fire.nominal) == ("skipped", 3, moment("2026-03-02T03:00:00Z"))
+    assert fire.reason == f"paused by {WHO}"
+
+
+def test_moments_that_were_late_when_the_entry_was_changed_have_a_row(desk: Desk) -> None:
+    desk.add()
+    # No scheduler was there for two days.
+    desk.now += 2 * 86_400
+    at.change(desk.store, "nightly", {"description": "does not matter"}, WHO)
+    assert desk.store.fires() == []
+    at.change(desk.store, "nightly", {"when": "0 4 * * *"}, WHO)
+    (fire,) = desk.store.fires()
+    assert (fire.state, fire.count, fire.nominal) == ("missed", 2, moment("2026-03-02T03:00:00Z"))
+    assert "changed before it was caught up" in fire.reason
 
 
 def test_what_is_not_paused_is_not_resumed(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from geartrain.errors import EntryNotFound, EntryRefused, UsageError
 from geartrain.schedule.checking import check_after, warnings
 from geartrain.schedule.entry import Entry, cron_of, from_definition, read_entry, to_table
-from geartrain.schedule.standing import paused, resumed, to_schedule
+from geartrain.schedule.standing import left_out, paused, resumed, to_schedule
 from geartrain.store.schedule_rows import Schedule
 from geartrain.store.schedule_store import ScheduleStore
 
@@ -250,6 +250,10 @@ def remove(store: ScheduleStore, name: str, who: str) -> Schedule:
 
 def _replaced(store: ScheduleStore, row: Schedule, wanted: Schedule, who: str) -> Change:
     try:
-        return Change(row, store.replace(replace(wanted, revision=row.revision), who))
+        changed = Change(row, store.replace(replace(wanted, revision=row.revision), who))
     except UsageError as error:
         raise EntryRefused(row.name, str(error)) from None
+    fire = left_out(*changed)
+    if fire is not None:
+        store.insert([fire], who)
+    return changed

@@ -20,6 +20,7 @@ from geartrain.errors import UsageError
 from geartrain.schedule.entry import Entry, from_definition
 from geartrain.schedule.overlapping import CATCH_UP, decide
 from geartrain.schedule.sequence import count, delayed, following, in_window, newest, opening
+from geartrain.schedule.standing import why_paused
 from geartrain.schedule.targeting import NOBODY, by_agent, targets_of
 from geartrain.store.schedule_rows import (
     FINAL,
@@ -237,8 +238,7 @@ class _Planning:
         """Skip the moments before a pause ended by itself."""
         until = math.ceil(self.schedule.paused_until) - 1
         if self.schedule.paused_at and self.moment <= until and self._is_due:
-            who = self.schedule.paused_by
-            self._pass_over(until, SKIPPED, f"paused by {who}" if who else "paused")
+            self._pass_over(until, SKIPPED, why_paused(self.schedule))
 
     def _pass_over(self, until: int, state: str, reason: str) -> None:
         """Put the moments from the present one up to ``until`` into one row, by their count."""

@@ -95,9 +95,8 @@ def lag(fire: Fire) -> float | None:
 
 
 def run_time(fire: Fire) -> float | None:
-    """Return how long a fire ran, in seconds; from its submission on where its start was unseen."""
-    begin = fire.started or fire.submitted
-    return round(fire.ended - begin, 3) if begin and fire.ended else None
+    """Return how long a fire ran, in seconds; None for one that has not ended, or did not run."""
+    return round(fire.ended - fire.started, 3) if fire.started and fire.ended else None
 
 
 def explained(entry: Entry, now: float, count: int = 5) -> Explanation:

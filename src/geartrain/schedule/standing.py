@@ -13,9 +13,9 @@ from typing import Final
 from geartrain.schedule.entry import Entry, from_definition, kind_of, to_definition
 from geartrain.schedule.retrying import said_next
 from geartrain.schedule.sequence import count, following
-from geartrain.store.schedule_rows import SKIPPED, Fire, Schedule
+from geartrain.store.schedule_rows import MISSED, SKIPPED, Fire, Schedule
 
-__all__ = ["FIRED_BY", "moved", "paused", "resumed", "to_schedule"]
+__all__ = ["FIRED_BY", "left_out", "moved", "paused", "resumed", "to_schedule", "why_paused"]
 
 # What an entry fires, and when. A change of one of these is a change of the entry's generation.
 FIRED_BY: Final = (
@@ -121,6 +121,37 @@ def moved(row: Schedule, moment: int, now: float) -> tuple[Schedule, Fire | None
         ended=now,
     )
     return changed, skipped
+
+
+def left_out(before: Schedule, after: Schedule) -> Fire | None:
+    """
+    Return the row of the moments that an entry had before it was resumed, or changed in what it
+    fires, and that nobody dealt with; None where there are none.
+    """
+    if after.generation == before.generation or not before.enabled:
+        return None
+    entry = from_definition(before.definition)
+    dealt_with = max(before.last_nominal, before.since)
+    number = count(entry, dealt_with, after.since)
+    if not number:
+        return None
+    fire = Fire(
+        schedule=before.id,
+        generation=before.generation,
+        nominal=following(entry, dealt_with),
+        previous=before.last_nominal,
+        state=MISSED,
+        reason="late, and its entry was changed before it was caught up",
+        count=number,
+    )
+    if before.paused_at:
+        fire.state, fire.reason = SKIPPED, why_paused(before)
+    return fire
+
+
+def why_paused(row: Schedule) -> str:
+    """Return the reason of moments that a pause kept from firing."""
+    return f"paused by {row.paused_by}" if row.paused_by else "paused"
 
 
 def _fires_alike(entry: Entry, row: Schedule) -> bool:
