@@ -242,7 +242,8 @@ def test_show_prints_an_entry_whole(cron: Command, store: ScheduleStore) -> None
     row = store.schedule("nightly")
     assert row is not None
     nominal = 1_772_327_700
-    fire = Fire(row.id, 1, nominal, state=DONE, submitted=nominal + 1.5, ended=nominal + 61.5)
+    begun = nominal + 1.5
+    fire = Fire(row.id, 1, nominal, state=DONE, submitted=begun, started=begun, ended=begun + 60)
     store.insert([fire], "ann")
     said = cron.ok("cron", "show", "nightly")
     assert "environment  A=1\n" in said
@@ -304,6 +305,7 @@ def test_run_waits_for_the_end_and_prints_the_result(cron: Command, store: Sched
     cron.ok(*ADD)
     cron("cron", "run", "nightly", "--timeout", "10ms")
     assert (cron.code, cron.err) == (6, "pending\n")
+    assert "--timeout takes seconds" in cron.refused(2, "cron", "run", "nightly", "--timeout", "x")
     (fire,) = store.take(me, 10)
     now = store.now()
     store.mark(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from geartrain.cli.main import scheduler_beside
+from geartrain.cli.scheduling import scheduler_beside
 from geartrain.schedule.entry import cron_of, read_entry
 from geartrain.schedule.sequence import newest
 from geartrain.schedule.standing import to_schedule

@@ -94,7 +94,7 @@ def show_entry(
         fires = schedules.fires(schedule=row.id, limit=5)
         now = schedules.now()
     entry = from_definition(row.definition)
-    found = explained(entry, now, 3)
+    found = explained(entry, now, 3, row.next_fire)
     if as_json:
         print(
             json.dumps(

@@ -13,10 +13,10 @@ import typer
 
 from geartrain.cli import exit_code
 from geartrain.cli.cron_entries import Name, print_fires
-from geartrain.cli.moments import at, length, read_moment
+from geartrain.cli.moments import at, length, read_length, read_moment
 from geartrain.cli.schedules import Config, Json, Store, me, opened
 from geartrain.cli.table import shown
-from geartrain.configuration import hint, seconds_of
+from geartrain.configuration import hint
 from geartrain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def run_entry(
     from geartrain.schedule.by_hand import run_now
     from geartrain.schedule.showing import as_fire
 
-    patience = seconds_of(timeout) if timeout else 0.0
+    patience = read_length("--timeout", timeout) if timeout else 0.0
     check_overlap(overlap)
     with opened(store, config) as schedules:
         fires = run_now(schedules, name, me(), overlap=overlap)
@@ -222,8 +222,8 @@ def print_ends(fires: Sequence[Fire]) -> None:
         if fire.result:
             sys.stdout.flush()
             sys.stdout.buffer.write(fire.result)
-            if sys.stdout.isatty() and not fire.result.endswith(b"\n"):
-                print()
+            if (sys.stdout.isatty() or len(fires) > 1) and not fire.result.endswith(b"\n"):
+                print(flush=True)
 
 
 def code_of(fires: Sequence[Fire]) -> int:

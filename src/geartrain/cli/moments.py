@@ -13,7 +13,7 @@ from geartrain.configuration import seconds_of
 from geartrain.errors import UsageError
 from geartrain.schedule.instant import read_instant
 
-__all__ = ["ago", "at", "length", "read_moment"]
+__all__ = ["ago", "at", "length", "read_length", "read_moment"]
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"))
 # Beyond so many days hours do not matter.
@@ -49,6 +49,24 @@ def at(moment: float, tz: str) -> str:
     """Return a moment on the clocks of a zone: ``Mon 2026-02-02 03:15 CET``."""
     local = datetime.fromtimestamp(moment, UTC).astimezone(ZoneInfo(tz))
     return local.strftime("%a %Y-%m-%d %H:%M" + (":%S" if local.second else "") + " %Z")
+
+
+def read_length(option: str, text: str) -> float:
+    """
+    Return a length of time in seconds, given as ``90`` or ``1m30s``.
+
+    Args:
+        option: Where it was given, for the message.
+        text: What was given.
+
+    Raises:
+        UsageError: It is none.
+
+    """
+    try:
+        return seconds_of(int(text) if text.isdecimal() else text)
+    except UsageError as error:
+        raise UsageError(f"{option} {error}") from None
 
 
 def read_moment(option: str, text: str, *, ahead: bool) -> int:

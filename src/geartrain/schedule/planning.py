@@ -239,6 +239,8 @@ class _Planning:
         until = math.ceil(self.schedule.paused_until) - 1
         if self.schedule.paused_at and self.moment <= until and self._is_due:
             self._pass_over(until, SKIPPED, why_paused(self.schedule))
+            # What comes after the entry fires the past as little as it does.
+            self.fires[-1].followed = True
 
     def _pass_over(self, until: int, state: str, reason: str) -> None:
         """Put the moments from the present one up to ``until`` into one row, by their count."""

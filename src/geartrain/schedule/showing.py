@@ -7,16 +7,22 @@ Instants are RFC 3339 in UTC and None for never; lengths of time are seconds.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Final
 
-from geartrain.schedule.cron import MANUALLY, REBOOT
+from geartrain.schedule.cron import MANUALLY, REBOOT, Cron
 from geartrain.schedule.entry import AFTER, Entry, cron_of, from_definition, to_table
 from geartrain.schedule.explanation import Explanation
 from geartrain.schedule.instant import written
+from geartrain.schedule.sequence import in_window
 from geartrain.store.schedule_rows import Fire, Schedule
 
 __all__ = ["as_entry", "as_fire", "as_schedule", "explained", "lag", "run_time", "status"]
+
+# Moments among which those are looked for that fall into a window.
+_LOOKED_AT: Final = 5_000
 
 
 def as_entry(entry: Entry) -> dict[str, Any]:
@@ -99,17 +105,47 @@ def run_time(fire: Fire) -> float | None:
     return round(fire.ended - fire.started, 3) if fire.started and fire.ended else None
 
 
-def explained(entry: Entry, now: float, count: int = 5) -> Explanation:
-    """Say in words when an entry fires, with its next moments; see ``Cron.explain``."""
+def explained(entry: Entry, now: float, count: int = 5, following: int = 0) -> Explanation:
+    """
+    Say in words when an entry fires, with its next moments; see ``Cron.explain``.
+
+    Args:
+        entry: The entry.
+        now: The time.
+        count: How many moments.
+        following: The next one where it is known: the entry's executor may have chosen it.
+
+    """
     cron = cron_of(entry)
     if cron is None:
-        rules = {"all_success": "have all been done", "all_done": "have all ended"}
-        rule = rules.get(entry.rule, "has been done, one of them")
-        return Explanation(f"when {' and '.join(entry.after)} {rule}")
+        return Explanation(_after(entry))
     found = cron.explain(datetime.fromtimestamp(max(now, entry.start - 1), UTC), count)
-    if entry.end:
-        found.fires = tuple(fire for fire in found.fires if fire.timestamp() <= entry.end)
+    if entry.window:
+        found.words += f", but only between {entry.window.replace('-', ' and ')}"
+    chosen = (following,) if following > now else ()
+    found.fires = tuple(islice(_moments(entry, cron, max(now, *chosen, 0), chosen), count))
     return found
+
+
+def _moments(entry: Entry, cron: Cron, after: float, first: tuple[int, ...]) -> Iterator[datetime]:
+    """Yield an entry's moments that its start, end and window leave, as far as they are near."""
+    begin = datetime.fromtimestamp(max(after, entry.start - 1), UTC)
+    given = (datetime.fromtimestamp(moment, UTC) for moment in first)
+    for fire in islice(chain(given, cron.fires(begin)), _LOOKED_AT):
+        if entry.end and fire.timestamp() > entry.end:
+            return
+        if in_window(entry, fire.timestamp()):
+            yield fire
+
+
+def _after(entry: Entry) -> str:
+    """Say in words when an entry fires that comes after others."""
+    if entry.rule == "any":
+        return f"when {' or '.join(entry.after)} has been done"
+    several = len(entry.after) > 1
+    ended = "been done" if entry.rule == "all_success" else "ended"
+    names = " and ".join(entry.after)
+    return f"when {names} {'have all' if several else 'has'} {ended}"
 
 
 def _pause(row: Schedule) -> dict[str, Any]:

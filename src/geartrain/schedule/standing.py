@@ -143,6 +143,8 @@ def left_out(before: Schedule, after: Schedule) -> Fire | None:
         state=MISSED,
         reason="late, and its entry was changed before it was caught up",
         count=number,
+        # What comes after the entry fires the past as little as it does.
+        followed=True,
     )
     if before.paused_at:
         fire.state, fire.reason = SKIPPED, why_paused(before)
