@@ -51,13 +51,24 @@ profile: .venv/.installed ## See where the server's time goes in a class: make p
 
 ##@ Develop
 
+# What is judged by how long it takes runs by itself. All the rest waits until something is so,
+# and two files at a time do not disturb each other.
+ALONE := $(addprefix tests/,bench client cluster faults server store worker cli/test_starting_time.py)
+BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# Idle workers and other servers' answers are not in the compiled rooms.
+COMPILED_ONLY := tests/worker/test_idle.py tests/server/test_against_gearmand.py
+
 .PHONY: test
 test: .venv/.developer ## Run the whole suite, with the compiled rooms and without.
 	@bash tests/services/install.sh
 	@echo "== the pure rooms and their shells, not compiled"
-	@PYTHONPATH=src $(BIN)/python -m pytest -q --no-header tests/wire tests/broker tests/server tests/client tests/worker
-	@echo "== everything, as installed"
-	@$(BIN)/python -m pytest
+	@PYTHONPATH=src $(BIN)/python -m pytest -q --no-header $(BESIDE) tests/wire tests/broker
+	@PYTHONPATH=src $(BIN)/python -m pytest -q --no-header tests/server tests/client tests/worker \
+		$(addprefix --ignore=,$(COMPILED_ONLY))
+	@echo "== as installed, two files at a time"
+	@$(BIN)/python -m pytest $(BESIDE) $(addprefix --ignore=,$(ALONE))
+	@echo "== as installed, what is judged by time"
+	@$(BIN)/python -m pytest $(ALONE)
 
 .PHONY: check
 check: style types contracts test ## What CI runs: style, types, import contracts, tests.
