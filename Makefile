@@ -53,10 +53,13 @@ profile: .venv/.installed ## See where the server's time goes in a class: make p
 
 # What is judged by how long it takes runs by itself. All the rest waits until something is so,
 # and two files at a time do not disturb each other.
-ALONE := $(addprefix tests/,bench client cluster faults server store worker cli/test_starting_time.py)
+ALONE := tests/client tests/cluster tests/faults tests/server tests/worker \
+	tests/cli/test_starting_time.py \
+	$(foreach name,database_faults memcached_store mysql_large postgresql_hanging redis_store \
+	schedule_faults shared_store sqlite_faults,tests/store/test_$(name).py)
 BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
-# Idle workers and other servers' answers are not in the compiled rooms.
-COMPILED_ONLY := tests/worker/test_idle.py tests/server/test_against_gearmand.py
+# Whether a worker is idle does not hang on the compiled rooms.
+COMPILED_ONLY := tests/worker/test_idle.py
 
 .PHONY: test
 test: .venv/.developer ## Run the whole suite, with the compiled rooms and without.

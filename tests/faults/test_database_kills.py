@@ -14,7 +14,8 @@ from tests.services.mariadb import Mariadb
 from tests.services.postgresql import Postgresql
 
 KINDS = {"postgresql": Postgresql, "mariadb": Mariadb}
-ROUNDS = 8
+# The database is killed in each third.
+ROUNDS = 6
 
 
 @pytest.fixture(params=list(KINDS))

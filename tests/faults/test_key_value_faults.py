@@ -11,7 +11,8 @@ from tests.faults.killing import kill_again_and_again
 from tests.services.availability import require
 from tests.services.key_value import RedisServer
 
-ROUNDS = 10
+# Redis is killed in each third.
+ROUNDS = 6
 
 
 @pytest.fixture
