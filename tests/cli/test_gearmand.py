@@ -581,13 +581,13 @@ def test_it_starts_with_an_empty_environment_and_answers(start: Callable[..., Da
 
 
 def test_it_accepts_soon_with_the_sqlite_store(start: Callable[..., Daemon]) -> None:
-    took = []
-    for _ in range(3):
+    took: list[float] = []
+    # Other programs run here too; without them each start is far below.
+    while len(took) < 10 and not any(seconds < 0.7 for seconds in took):
         started = time.monotonic()
         daemon = start("-q", "libsqlite3", "--libsqlite3-db", "q.db")
         took.append(time.monotonic() - started)
         daemon.stop()
-    # Other programs run here too; without them each start is far below.
     assert min(took) < 0.7
 
 
