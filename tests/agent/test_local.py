@@ -115,6 +115,17 @@ def test_a_failed_fire_is_tried_again_after_its_pause() -> None:
     assert fires.is_over
 
 
+def test_an_entry_that_fails_too_often_fires_no_more() -> None:
+    fires = fires_of(entry(pause_on_failure=2))
+    for minute, kind in enumerate((FAILED, DONE, FAILED, FAILED), 1):
+        [fire] = begun(fires, NOW + 60.0 * minute)
+        assert fires.paused == []
+        fires.end(fire, Answer(kind=kind), NOW + 60.0 * minute + 1)
+    assert fires.paused == ["e"]
+    assert begun(fires, NOW + 300.0) == []
+    assert fires.next_time() == 0
+
+
 def test_what_has_not_begun_is_left_to_the_scheduler() -> None:
     fires = fires_of(entry(jitter=50.0))
     fires.plan(NOW + 60.0)

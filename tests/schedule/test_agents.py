@@ -148,6 +148,18 @@ def test_what_an_agent_ran_by_itself_becomes_a_row(store: ScheduleStore) -> None
     assert len(store.fires(schedule=schedule)) == 2
 
 
+def test_what_fails_at_an_agent_that_is_cut_off_is_counted(store: ScheduleStore) -> None:
+    schedule = add(store, "all", target="all", pause_on_failure=2)
+    bad = Answer(kind=FAILED, reason="no")
+    greet(store, reports=tuple(report(schedule, NOW + 60 * n, answer=bad) for n in range(2)))
+    assert store.schedules(ids=(schedule,))[0].failures == 2
+    # Said twice, since the answer was lost.
+    greet(store, reports=(report(schedule, NOW, answer=bad),))
+    assert store.schedules(ids=(schedule,))[0].failures == 2
+    greet(store, reports=(report(schedule, NOW + 120),))
+    assert store.schedules(ids=(schedule,))[0].failures == 0
+
+
 def test_a_fire_that_has_a_row_is_left_to_its_job_unless_nobody_knew_what_became_of_it(
     store: ScheduleStore,
 ) -> None:

@@ -356,6 +356,21 @@ def test_an_entry_fires_after_others(stage: Stage) -> None:
     assert desk.orders[-1].key.startswith(f"cron:{fire.schedule}:")
 
 
+def test_what_comes_after_others_has_a_limit_of_runs_too(stage: Stage) -> None:
+    stage.add("sum", when=None, after=["hourly"], max_runs=2, overlap="allow")
+    scheduler, desk = claimed(stage, overlap="allow")
+    for hour in (1, 2, 3):
+        stage.at(hour * HOUR, scheduler)
+    # All at once, too.
+    for order in [one for one in desk.orders if one.key.startswith(f"cron:{stage.row().id}:")]:
+        desk.end(order)
+    stage.at(3 * HOUR + 1, scheduler)
+    found = stage.fires("sum")
+    assert sorted(fire.state for fire in found) == ["pending", "pending", "skipped", "skipped"]
+    assert {fire.reason for fire in found} == {"", "not enabled"}
+    assert (stage.row("sum").runs, stage.row("sum").enabled) == (2, False)
+
+
 def test_an_agent_that_comes_late_gets_the_last_fire(stage: Stage) -> None:
     stage.store.greet(Agent("a"), 2 * HOUR)
     scheduler, desk = claimed(stage, target="all", join_window="10m")

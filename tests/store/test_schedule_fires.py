@@ -58,6 +58,21 @@ def other(schedules: SqlScheduleStore, me: Owner) -> Owner:
 # Marking.
 
 
+def test_runs_of_what_follows_are_counted_up_to_a_limit(
+    schedules: SqlScheduleStore, me: Owner
+) -> None:
+    row, other = schedules.add_all([due("sum", next_fire=0), due("other", next_fire=0)], "ann")
+    new = [Fire(row.id, 1, START + n, origin="after") for n in range(3)]
+    twice = [replace(new[0], target="a"), replace(new[1], state=SKIPPED)]
+    schedules.follow(me, (), [*new[:1], *twice], (), {row.id: 2})
+    found = schedules.schedules(ids=(row.id,))[0]
+    assert (found.runs, found.enabled) == (1, True)
+    schedules.follow(me, (), [new[0], new[2], Fire(other.id, 1, START)], (), {row.id: 2})
+    found, kept = schedules.schedules(ids=(row.id,))[0], schedules.schedules(ids=(other.id,))[0]
+    assert (found.runs, found.enabled) == (2, False)
+    assert (kept.runs, kept.enabled) == (0, True)
+
+
 def test_fire_that_is_marked_comes_back_as_it_was_written(
     schedules: SqlScheduleStore, me: Owner
 ) -> None:

@@ -127,6 +127,8 @@ class Firing:
         with self.changed:
             self.running -= 1
             fires.end(fire, answer, time.time())
+            while fires.paused:
+                logger.error("entry %s fires no more: it failed too often", fires.paused.pop())
             self.changed.notify_all()
         if not self.greeter.cut_off:
             self.greeter.greet_now()

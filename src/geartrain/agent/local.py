@@ -20,6 +20,7 @@ from geartrain.schedule.retrying import answered
 from geartrain.schedule.sequence import following
 from geartrain.store.schedule_rows import (
     CANCELLED,
+    DONE,
     FINAL,
     PENDING,
     RUNNING,
@@ -45,6 +46,7 @@ class LocalFires:
 
     Attributes:
         unreadable: Names of entries that can't be read here, such as for want of a zone.
+        paused: Names of those that fire no more, since they failed too often.
 
     """
 
@@ -54,6 +56,7 @@ class LocalFires:
         self.entries: dict[int, Entry] = {}
         self.open: dict[int, list[Fire]] = {}
         self.unreadable: list[str] = []
+        self.paused: list[str] = []
         for standing in table.entries:
             self._add(standing, begin)
 
@@ -173,8 +176,18 @@ class LocalFires:
         fires.remove(old)
         if conclusion.fire.state not in FINAL:
             fires.append(conclusion.fire)
-        elif conclusion.next_run:
+            return
+        self._count(self.rows[fire.schedule], conclusion.fire.state == DONE)
+        if conclusion.next_run:
             self.rows[fire.schedule].next_fire = conclusion.next_run
+
+    def _count(self, row: Schedule, well: bool) -> None:
+        """Count an end; an entry that ends badly too often fires no more until the scheduler."""
+        row.failures = 0 if well else row.failures + 1
+        limit = self.entries[row.id].pause_on_failure
+        if limit and row.failures >= limit and row.enabled:
+            row.enabled = False
+            self.paused.append(row.name)
 
     def next_time(self) -> float:
         """Return when there is something to do; 0 for never."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from geartrain.errors import UsageError
@@ -17,7 +18,17 @@ from geartrain.schedule.dependencies import follow_up
 from geartrain.schedule.entry import AFTER, from_definition
 from geartrain.schedule.overlapping import BACKFILL, promoted
 from geartrain.schedule.standing import paused
-from geartrain.store.schedule_rows import FAILED, LOST, TIMEOUT, Agent, Fire, Owner, Schedule
+from geartrain.store.schedule_rows import (
+    FAILED,
+    LOST,
+    PENDING,
+    TIMEOUT,
+    WAITING,
+    Agent,
+    Fire,
+    Owner,
+    Schedule,
+)
 from geartrain.store.schedule_store import ScheduleStore
 
 __all__ = ["Following"]
@@ -27,6 +38,34 @@ logger = logging.getLogger("geartrain.schedule")
 WHO: Final = "geartrain scheduler"
 _PAGE: Final = 1_000
 _BAD: Final = (FAILED, TIMEOUT, LOST)
+
+
+class Counting:
+    """
+    How often entries that come after others run in one step, against ``max_runs``.
+
+    Attributes:
+        limits: The limits of entries that have some, by id.
+
+    """
+
+    def __init__(self) -> None:
+        self.limits: dict[int, int] = {}
+        self._moments: dict[int, set[int]] = {}
+
+    def bounded(self, row: Schedule) -> Schedule:
+        """Return an entry as it is after the runs of this step: disabled if these are enough."""
+        more = len(self._moments.get(row.id, ()))
+        most = from_definition(row.definition).max_runs
+        return replace(row, enabled=False) if most and row.runs + more >= most else row
+
+    def note(self, row: Schedule, inserts: Sequence[Fire]) -> None:
+        """Take note of fires of an entry."""
+        most = from_definition(row.definition).max_runs
+        if most:
+            self.limits[row.id] = most
+            begun = {fire.nominal for fire in inserts if fire.state in (PENDING, WAITING)}
+            self._moments.setdefault(row.id, set()).update(begun)
 
 
 class Following:
@@ -53,19 +92,20 @@ class Following:
         rows = {row.id: row for row in self.store.schedules(ids=_ids(ended), limit=len(ended))}
         # By key: all fires of a parent may end at once.
         inserts: dict[tuple[int, int, int, str], Fire] = {}
+        counting = Counting()
         for fire in ended:
             row = rows.get(fire.schedule)
             if row is None:
                 continue
             self._pause_if_failing(row, fire, now)
             for name in self.children.get(row.name, ()):
-                for new in self._followed(name, fire, now, agents):
+                for new in self._followed(name, fire, now, agents, counting):
                     inserts[new.schedule, new.generation, new.nominal, new.target] = new
         # What a person asks for of the past waits in line whatever the entry's own rule is.
         asked_for = {fire.schedule for fire in ended if fire.origin == BACKFILL}
         lines = [row for row in rows.values() if row.id in asked_for or _may_wait(row)]
         released = self._released(lines, ended, now)
-        self.store.follow(me, ended, list(inserts.values()), released)
+        self.store.follow(me, ended, list(inserts.values()), released, counting.limits)
         return len(ended)
 
     def release(self, me: Owner, now: float) -> int:
@@ -93,12 +133,13 @@ class Following:
         self.children, self.revision = children, revision
 
     def _followed(
-        self, name: str, ended: Fire, now: float, agents: Sequence[Agent]
+        self, name: str, ended: Fire, now: float, agents: Sequence[Agent], counting: Counting
     ) -> Sequence[Fire]:
         """Return the fires of an entry that comes after one which ended."""
-        child = self.store.schedule(name)
-        if child is None:
+        found = self.store.schedule(name)
+        if found is None:
             return ()
+        child = counting.bounded(found)
         after = from_definition(child.definition).after
         rows = {one: self.store.schedule(one) for one in after}
         fires = self.store.at_nominal([row.id for row in rows.values() if row], ended.nominal)
@@ -108,6 +149,7 @@ class Following:
             parents[one] = own if own or _may_come(row, ended.nominal) else None
         underway = self.store.open_fires([child.id])[child.id]
         inserts, _ = follow_up(child, ended, parents, now, underway, agents)
+        counting.note(child, inserts)
         return inserts
 
     def _released(self, rows: Sequence[Schedule], ended: Sequence[Fire], now: float) -> list[Fire]:

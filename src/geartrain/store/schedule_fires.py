@@ -4,6 +4,7 @@ What becomes of fires, in the tables.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import getrandbits
 from typing import Final
@@ -50,11 +51,13 @@ class Fires(SchedulePlace):
         def work(one: Transaction) -> Sequence[Fire]:
             found = [] if one.attempt == 0 else inserted(one, new, batch)
             if not found:
+                failures = lock_failing(one, new)
                 rows = [fire_row(one, fire, batch=batch) for fire in new]
                 if again:
                     one.many(ANEW, [{**row, **key_of(row)} for row in rows])
                 one.insert_new(fires, rows)
                 found = inserted(one, new, batch)
+                one.many(FAILING, counted(found, failures))
                 note_fires(one, who, found)
             return found
 
@@ -100,13 +103,25 @@ class Fires(SchedulePlace):
         return [fire_of(row) for row in rows]
 
     def follow(
-        self, me: Owner, ended: Sequence[Fire], inserts: Sequence[Fire], changes: Sequence[Fire]
+        self,
+        me: Owner,
+        ended: Sequence[Fire],
+        inserts: Sequence[Fire],
+        changes: Sequence[Fire],
+        limits: Mapping[int, int] | None = None,
     ) -> None:
         """Draw the consequences of fires that have ended; see ``ScheduleStore``."""
+        batch = getrandbits(62)
 
         def work(one: Transaction) -> None:
             one.fence(me)
-            one.insert_new(fires, [fire_row(one, fire) for fire in inserts])
+            for some in lots(sorted(limits or ())):
+                # Before fires, as everywhere.
+                one.rows(LOCK_FAILURES, {"entries": some})
+            one.insert_new(fires, [fire_row(one, fire, batch=batch) for fire in inserts])
+            if limits:
+                new = [fire for fire in inserted(one, inserts, batch) if fire.schedule in limits]
+                one.many(COUNT_RUNS, runs_of(new, limits))
             released = [fire_change(one, fire) for fire in changes]
             one.many(RELEASE, released)
             for some in lots(sorted(fire.id for fire in ended)):
@@ -191,6 +206,15 @@ def inserted(one: Transaction, new: Sequence[Fire], batch: int) -> list[Fire]:
         fire_of(row)
         for some in lots(entries)
         for row in one.rows(OF_BATCH, {"entries": some, "batch": batch})
+    ]
+
+
+def runs_of(new: Sequence[Fire], limits: Mapping[int, int]) -> list[dict[str, object]]:
+    """Return by how much entries have run more often, as parameters of ``COUNT_RUNS``."""
+    begun = {(fire.schedule, fire.nominal) for fire in new if fire.state in (PENDING, WAITING)}
+    return [
+        {"entry": identity, "more": more, "most": limits[identity]}
+        for identity, more in Counter(schedule for schedule, _ in begun).items()
     ]
 
 
@@ -283,6 +307,14 @@ LOCK_FAILURES: Final = (
     .where(ENTRIES)
     .order_by(schedules.c.id)
     .with_for_update()
+)
+COUNT_RUNS: Final = (
+    update(schedules)
+    .values(
+        runs=schedules.c.runs + bindparam("more"),
+        enabled=and_(schedules.c.enabled, schedules.c.runs + bindparam("more") < bindparam("most")),
+    )
+    .where(schedules.c.id == bindparam("entry"))
 )
 FAILING: Final = update(schedules).where(schedules.c.id == bindparam("entry"))
 RELEASE: Final = update(fires).where(

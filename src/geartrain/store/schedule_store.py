@@ -183,7 +183,8 @@ class ScheduleStore(Protocol):
         Insert fires that a person or an agent asked for; return those that are new.
 
         With ``again`` one whose key is there already and that has ended begins anew: it is written
-        as it was given, under its old id, with no owner and not followed, and counts as new.
+        as it was given, under its old id, with no owner and not followed, and counts as new. What
+        an agent says that it has run is counted in the entry's ``failures``, as ``mark`` does.
         """
         ...
 
@@ -215,13 +216,20 @@ class ScheduleStore(Protocol):
         ...
 
     def follow(
-        self, me: Owner, ended: Sequence[Fire], inserts: Sequence[Fire], changes: Sequence[Fire]
+        self,
+        me: Owner,
+        ended: Sequence[Fire],
+        inserts: Sequence[Fire],
+        changes: Sequence[Fire],
+        limits: Mapping[int, int] | None = None,
     ) -> None:
         """
         Draw the consequences of fires that have ended, in one transaction.
 
         ``inserts`` are fires that depended on them (left alone where their key is there already),
         ``changes`` are waiting ones that may go now. ``ended`` are ``followed`` from then on.
+        ``limits`` says of entries how often they may run: moments that were inserted to run are
+        counted in their ``runs``, and whoever has come to the limit is disabled.
         Raises LeaseLost when ``me`` is fenced.
         """
         ...
