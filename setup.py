@@ -1,5 +1,5 @@
 """
-Compiles the pure rooms with mypyc where a C compiler is found.
+Compiles the pure rooms, and the blocking client's pump, with mypyc where a C compiler is found.
 
 The same sources run uncompiled; everything else about the package is said in
 ``pyproject.toml``. ``GEARTRAIN_COMPILE=0`` leaves the compiling out, and ``1``
@@ -31,6 +31,9 @@ COMPILED = [
     "src/geartrain/client/placement.py",
     "src/geartrain/client/question.py",
     "src/geartrain/client/session.py",
+    "src/geartrain/client/sync_job.py",
+    "src/geartrain/client/sync_pump.py",
+    "src/geartrain/client/turns.py",
     "src/geartrain/client/unplaced.py",
     "src/geartrain/worker/session.py",
 ]

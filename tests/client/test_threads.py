@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from geartrain.client.readiness import Readiness
 from geartrain.client.sync import Client
 from geartrain.errors import ConnectionLost, JobTimeout, SubmissionUncertain
 from geartrain.wire.packet import (
@@ -136,6 +137,37 @@ def test_a_thread_may_connect_elsewhere_while_another_leads(scripted):
         finish(held, b"slow")
         leader.join(DEADLINE)
         assert not leader.is_alive()
+
+
+def test_who_waits_for_the_only_server_does_not_ask_whether_it_has_answered(scripted, monkeypatch):
+    asked = []
+    ask = Readiness.wait
+    monkeypatch.setattr(Readiness, "wait", lambda *arguments: asked.append(1) or ask(*arguments))
+    with Client(str(scripted(work_at_once))) as client:
+        for _ in range(200):
+            client.call("f", b"ab")
+    # It does where the answer takes long, as on a machine that is busy.
+    assert len(asked) < 200
+
+
+def test_a_connection_that_is_lost_while_a_thread_receives_is_that_threads_to_close(scripted):
+    with Client(str(scripted(hold({})))) as client:
+        client.submit("f", background=True)
+        pump = client._pump
+        (connection,) = pump.connections.values()
+        with pump.turns.lock:
+            assert pump.direct_source(None) is connection
+            assert pump.receive_directly(connection) is None
+            pump.turns.source = connection
+            pump.lose(connection, None)
+            assert connection.socket.fileno() >= 0
+            # The receiver is woken by that.
+            received = pump.receive_directly(connection)
+            assert received == b""
+            pump.turns.source = None
+            assert pump.take_directly(connection, received)
+            assert connection.socket.fileno() == -1
+            assert pump.direct_source(None) is None
 
 
 def test_silence_is_noticed_though_the_one_who_leads_expects_no_answer(scripted):

@@ -227,6 +227,10 @@ class Session:
         """Return whether nothing is awaited from the server."""
         return not self.waiting and not self.running
 
+    def is_idle(self) -> bool:
+        """Return whether nothing is awaited from the server, and nothing is to be sent to it."""
+        return self.is_quiet() and not self.has_output()
+
     # Packets.
 
     def is_over(self) -> bool:
