@@ -281,17 +281,28 @@ class Development:
             self.successors = [keep_listening(one) for one in self.server.listeners]
             # Who comes from here on waits for the next program.
             self.server.stop_accepting()
+            if not self.is_awaited():
+                self.send_clients_on()
         await self.wind_up(begun + _GRACE - self.loop.time())
 
     def is_awaited(self) -> bool:
-        """Whether a client waits for a job that runs, or could be run here."""
-        from geartrain.broker.job import RUNNING
+        """Whether a client waits for the store, or a job that runs or could be run here."""
+        from geartrain.broker.job import RUNNING, STORING
 
         can_do = {name.encode() for name in self.app.tasks} if self.app is not None else set()
         return any(
-            job.listeners and (job.state == RUNNING or job.function in can_do)
+            job.state == STORING
+            or (job.listeners and (job.state == RUNNING or job.function in can_do))
             for job in self.server.exchange.broker.jobs.values()
         )
+
+    def send_clients_on(self) -> None:
+        """Have clients that wait for nothing connect anew now, before they ask for more here."""
+        sessions = self.server.exchange.broker.sessions
+        for number, connection in list(self.server.connections.items()):
+            session = sessions.get(number)
+            if session is None or not (session.abilities or session.listening):
+                connection.transport.close()
 
     async def wind_up(self, grace: float = _GRACE) -> None:
         """Stop the worker, whose tasks get ``grace`` seconds, the scheduler, then the server."""
