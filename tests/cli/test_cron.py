@@ -46,6 +46,25 @@ ADD = ("cron", "add", "nightly", "15 2 * * *", "--function", "report")
 BERLIN = ("--timezone", "Europe/Berlin")
 
 
+# How the schedulers do.
+
+
+def test_status_says_what_somebody_should_look_at(cron: Command, store: ScheduleStore) -> None:
+    bad = cron("cron", "status")
+    assert bad.code == 1
+    assert "no scheduler is there" in bad.out
+    store.join("jobs-1", "jobs-1.example", 60.0, "2026a")
+    cron.ok(*ADD)
+    said = cron.ok("cron", "status")
+    assert re.search(rf"jobs-1 +there +\+0.000 s +2026a +{INSTANT}", said)
+    assert "due       nothing" in said
+    found = cron.json("cron", "status", "--json")
+    assert set(found) == {
+        *("now", "schedulers", "backlog", "lag", "claimed_per_second", "last_day", "troubles")
+    }
+    assert found["troubles"] == []
+
+
 # Where the store is.
 
 

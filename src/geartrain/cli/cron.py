@@ -19,6 +19,7 @@ from geartrain.cli.cron_entries import (
 from geartrain.cli.cron_expressions import CONTEXT, explain, show_next
 from geartrain.cli.cron_files import apply_file, diff_file, export
 from geartrain.cli.cron_fires import backfill, list_fires, run_entry
+from geartrain.cli.cron_status import show_status
 
 __all__ = ["app"]
 
@@ -39,6 +40,7 @@ def cron() -> None:
 app.command("ls", rich_help_panel=_LOOK)(list_entries)
 app.command("show", rich_help_panel=_LOOK)(show_entry)
 app.command("fires", rich_help_panel=_LOOK)(list_fires)
+app.command("status", rich_help_panel=_LOOK)(show_status)
 app.command("add", rich_help_panel=_CHANGE)(add_entry)
 app.command("edit", rich_help_panel=_CHANGE)(edit_entry)
 app.command("pause", rich_help_panel=_CHANGE)(pause_entries)

@@ -130,6 +130,11 @@ class Claims(SchedulePlace):
         rows = self._writer.read(lambda one: one.rows(NEXT))
         return int(rows[0][0] or 0)
 
+    def backlog(self) -> tuple[int, float]:
+        """Return how many entries are due, and since when; see ``ScheduleStore``."""
+        ((number, first),) = self._writer.read(lambda one: one.rows(BACKLOG, {"now": one.now}))
+        return number, first or 0.0
+
     def claim(self, me: Owner, limit: int, plan: Planner) -> Sequence[Fire]:
         """Deal with entries that are due, in one transaction; see ``ScheduleStore``."""
         if not self._writer.read(lambda one: one.rows(IS_DUE, {"now": one.now})):
@@ -329,6 +334,9 @@ FREE_MESSAGES: Final = (
 
 NEXT: Final = select(func.min(schedules.c.wake)).where(schedules.c.wake.is_not(None))
 IS_DUE: Final = select(schedules.c.id).where(schedules.c.wake <= bindparam("now")).limit(1)
+BACKLOG: Final = select(func.count(), func.min(schedules.c.wake)).where(
+    schedules.c.wake <= bindparam("now")
+)
 DUE: Final = (
     select(*SCHEDULE)
     .where(schedules.c.wake <= bindparam("now"))

@@ -184,6 +184,11 @@ class Fires(SchedulePlace):
         rows = self._read(lambda one: one.rows(COUNTS))
         return dict(tuple(row) for row in rows)
 
+    def tallies(self, since: float) -> Mapping[str, int]:
+        """Return how many moments fires stand for, by state; see ``ScheduleStore``."""
+        rows = self._read(lambda one: one.rows(TALLIES, {"since": since}))
+        return {state: int(count) for state, count in rows}
+
     def trim(self, schedule: int, keep: int, before: float) -> int:
         """Forget ended fires that are too many or too old; see ``ScheduleStore``."""
 
@@ -355,6 +360,11 @@ OF_BATCH: Final = (
         fires.c.batch == bindparam("batch"),
     )
     .order_by(fires.c.id)
+)
+TALLIES: Final = (
+    select(fires.c.state, func.sum(fires.c.count))
+    .where(fires.c.created >= bindparam("since"))
+    .group_by(fires.c.state)
 )
 COUNTS: Final = (
     select(fires.c.state, func.count()).where(fires.c.stage == OPEN).group_by(fires.c.state)

@@ -267,6 +267,14 @@ class ScheduleStore(Protocol):
         """Return how many fires there are in each state that is not final, by state."""
         ...
 
+    def tallies(self, since: float) -> Mapping[str, int]:
+        """Return how many moments the fires made since a time stand for, by state; reads all."""
+        ...
+
+    def backlog(self) -> tuple[int, float]:
+        """Return how many entries are due, and since when the first of them is; 0 for never."""
+        ...
+
     def trim(self, schedule: int, keep: int, before: float) -> int:
         """Forget ended fires beyond the newest ``keep`` or ended before a time; return how many."""
         ...
