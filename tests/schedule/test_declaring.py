@@ -76,6 +76,15 @@ def test_where_an_entry_has_got_to_stays(file: File) -> None:
     assert after.next_fire == before.next_fire
 
 
+def test_moments_that_were_late_when_a_file_was_applied_have_a_row(file: File) -> None:
+    file.apply(table("a") + table("b"))
+    # No scheduler was there for two days.
+    file.desk.now += 2 * 86_400
+    file.apply(table("a", when="0 4 * * *") + table("b", description="the same"))
+    (fire,) = file.desk.store.fires()
+    assert (fire.schedule, fire.state, fire.count) == (file.desk.row("a").id, "missed", 2)
+
+
 def test_an_entry_of_somebody_else_is_taken_over_only_if_asked(file: File) -> None:
     file.desk.add("a")
     with pytest.raises(EntryRefused, match="was added by hand; --adopt takes it over"):

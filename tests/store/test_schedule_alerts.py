@@ -10,7 +10,7 @@ import pytest
 from geartrain.errors import LeaseLost
 from geartrain.store.schedule_rows import FAILED, Agent, Alert, Message, Owner
 from geartrain.store.schedule_sql import SqlScheduleStore
-from tests.store.schedule_engines import LEASE, START, Place, claimed
+from tests.store.schedule_engines import LEASE, START, Place, claimed, due
 
 
 def added_up(known: Alert | None, event: Alert) -> Alert | None:
@@ -54,6 +54,13 @@ def test_agent_is_new_again_after_it_was_away(place: Place, schedules: SqlSchedu
 
 
 # Alerts.
+
+
+def test_nothing_fires_about_an_entry_that_was_removed(schedules: SqlScheduleStore) -> None:
+    schedules.add(due("backup"), "ann")
+    schedules.report([failed(), failed("mail")], added_up)
+    schedules.remove("backup", "ann")
+    assert [one.subject for one in schedules.alerts()] == ["mail"]
 
 
 def test_events_are_merged_into_what_is_known(schedules: SqlScheduleStore) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from geartrain.configuration import read_tables, table_of
 from geartrain.errors import EntryRefused, UsageError
-from geartrain.schedule.desk import check_parents, entries
+from geartrain.schedule.desk import Change, check_parents, entries, note_left_out
 from geartrain.schedule.entry import Entry, from_definition, read_entry, to_table
 from geartrain.schedule.standing import to_schedule
 from geartrain.store.schedule_rows import Schedule
@@ -130,15 +130,17 @@ def apply(store: ScheduleStore, difference: Difference, who: str) -> None:
     if not difference:
         return
     now = store.now()
+    changes = [Change(row, to_schedule(entry, now, row)) for row, entry in difference.changed]
     try:
         store.alter(
             [to_schedule(entry, now) for entry in difference.added],
-            [to_schedule(entry, now, row) for row, entry in difference.changed],
+            [change.after for change in changes],
             [row.name for row in difference.removed],
             who,
         )
     except UsageError as error:
         raise UsageError(f"{error}; nothing of {difference.source} was applied") from None
+    note_left_out(store, changes, who)
 
 
 def bring(

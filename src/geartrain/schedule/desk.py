@@ -9,7 +9,7 @@ which refuses a row that somebody else changed meanwhile. Nothing is printed, no
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
@@ -29,6 +29,7 @@ __all__ = [
     "entries",
     "find",
     "followers",
+    "note_left_out",
     "pause",
     "remarks",
     "remove",
@@ -253,7 +254,12 @@ def _replaced(store: ScheduleStore, row: Schedule, wanted: Schedule, who: str) -
         changed = Change(row, store.replace(replace(wanted, revision=row.revision), who))
     except UsageError as error:
         raise EntryRefused(row.name, str(error)) from None
-    fire = left_out(*changed)
-    if fire is not None:
-        store.insert([fire], who)
+    note_left_out(store, [changed], who)
     return changed
+
+
+def note_left_out(store: ScheduleStore, changes: Iterable[Change], who: str) -> None:
+    """Write down the moments that entries had, and that nobody dealt with, before a change."""
+    fires = [fire for one in changes if (fire := left_out(*one)) is not None]
+    if fires:
+        store.insert(fires, who)

@@ -25,6 +25,7 @@ from geartrain.store.schedule_rows import CANCELLED, PENDING, WAITING, Audit, Sc
 from geartrain.store.schedule_tables import (
     ENDED,
     OPEN,
+    alerts,
     audit,
     fires,
     schedule_revision,
@@ -188,6 +189,9 @@ def remove_all(one: Transaction, names: Sequence[str], who: str) -> int:
     for some in lots([identity for identity, *_ in found]):
         one.run(CANCEL, {"entries": some, "now": one.now})
         one.run(delete(schedules).where(schedules.c.id.in_(some)))
+    for some in lots([name for _, name, _ in found]):
+        # Nothing would end them any more.
+        one.run(delete(alerts).where(alerts.c.subject.in_(some)))
     book(one, who, "remove", [(name, definition, "") for _, name, definition in found])
     return len(found)
 

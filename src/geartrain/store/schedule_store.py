@@ -124,7 +124,11 @@ class ScheduleStore(Protocol):
         ...
 
     def remove(self, name: str, who: str) -> bool:
-        """Forget an entry; its fires stay in history, those not submitted become ``cancelled``."""
+        """
+        Forget an entry, and what fires about it.
+
+        Its fires stay in history, those not submitted become ``cancelled``.
+        """
         ...
 
     def schedule(self, name: str) -> Schedule | None:
