@@ -163,6 +163,18 @@ def test_too_much_or_nothing_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPa
         plan_backfill(desk.store, "nightly", LAST, FIRST)
     with pytest.raises(UsageError, match="has no moment in that time"):
         plan_backfill(desk.store, "byhand", FIRST, LAST)
-    monkeypatch.setattr(by_hand, "MOST", 2)
-    with pytest.raises(UsageError, match="these are 3 moments, and a backfill has 2 at most"):
-        plan_backfill(desk.store, "nightly", FIRST, LAST)
+    with pytest.raises(UsageError, match=r"these are 3 moments, .* 2 at most; .*, or --most 3"):
+        plan_backfill(desk.store, "nightly", FIRST, LAST, most=2)
+    monkeypatch.setattr(by_hand, "LIMIT", 2)
+    with pytest.raises(UsageError, match=r"2 at most; take a shorter time$"):
+        plan_backfill(desk.store, "nightly", FIRST, LAST, most=2)
+
+
+def test_many_moments_are_fired_in_lots(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.add()
+    monkeypatch.setattr(by_hand, "_LOT", 2)
+    plan = plan_backfill(desk.store, "nightly", FIRST, LAST)
+    assert len(plan.fires) == 3
+    found = backfill(desk.store, plan, WHO)
+    assert [fire.nominal for fire in found] == [fire.nominal for fire in plan.fires]
+    assert len({fire.id for fire in found}) == len(desk.store.fires()) == 3

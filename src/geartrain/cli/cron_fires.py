@@ -90,13 +90,14 @@ def backfill(
     ] = "none",
     reverse: Annotated[bool, typer.Option("--reverse", help="The newest first.")] = False,
     overlap: Overlap = "",
+    most: Annotated[int, typer.Option(help="How many moments at most.", min=1, max=10_000)] = 1_000,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be.")] = False,
     store: Store = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Fire the moments of a time that has passed, one after the other."""
-    from geartrain.schedule.by_hand import MODES, plan_backfill
+    from geartrain.schedule.by_hand import LIMIT, MODES, plan_backfill
     from geartrain.schedule.by_hand import backfill as carry_out
     from geartrain.schedule.showing import as_fire
 
@@ -107,8 +108,9 @@ def backfill(
     until = read_moment("TO", end, ahead=False)
     with opened(store, config) as schedules:
         plan = plan_backfill(
-            schedules, name, since, until, mode=mode, reverse=reverse, overlap=overlap
-        )
+            schedules, name, since, until, mode=mode, reverse=reverse, overlap=overlap,
+            most=LIMIT if dry_run else most,
+        )  # fmt: skip
         fires = plan.fires if dry_run else carry_out(schedules, plan, me())
         if not dry_run:
             say_if_nobody_fires(schedules)

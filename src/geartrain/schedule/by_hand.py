@@ -32,12 +32,17 @@ from geartrain.store.schedule_rows import (
 )
 from geartrain.store.schedule_store import ScheduleStore
 
-__all__ = ["MODES", "MOST", "Backfill", "backfill", "plan_backfill", "run_now"]
+__all__ = ["LIMIT", "MODES", "MOST", "Backfill", "backfill", "plan_backfill", "run_now"]
 
 RUN_NOW: Final = "run-now"
 # Which moments that have a row already are fired again: none, those that did not end well, all.
 MODES: Final = ("none", "failed", "completed")
+# Moments of one backfill: as long as nobody says how many, and at all, since each scheduler goes
+# through what waits of an entry whenever one of its fires ends.
 MOST: Final = 1_000
+LIMIT: Final = 10_000
+# Fires that are inserted at once, so that nobody has to wait for long.
+_LOT: Final = 500
 _PAGE: Final = 1_000
 
 
@@ -102,6 +107,7 @@ def plan_backfill(
     mode: str = "none",
     reverse: bool = False,
     overlap: str = "",
+    most: int = MOST,
 ) -> Backfill:
     """
     Return what a backfill would do.
@@ -114,6 +120,7 @@ def plan_backfill(
         reverse: Newest first.
         overlap: ``allow`` to run them at once; one after the other otherwise, unless the entry
             itself allows overlaps.
+        most: How many moments there may be, up to ``LIMIT``.
 
     Raises:
         EntryNotFound: There is none.
@@ -123,7 +130,7 @@ def plan_backfill(
     row = find(store, name)
     entry = _under(from_definition(row.definition), overlap)
     now = store.now()
-    moments = _moments(entry, start, min(end, int(now)))
+    moments = _moments(entry, start, min(end, int(now)), most)
     known = _known(store, row, start, end)
     found = Backfill(row, serial=entry.overlap != "allow")
     agents = store.agents()
@@ -144,8 +151,15 @@ def plan_backfill(
 
 
 def backfill(store: ScheduleStore, plan: Backfill, who: str) -> list[Fire]:
-    """Carry a backfill out; return the rows, without those that somebody else fired meanwhile."""
-    return list(store.insert(plan.fires, who, again=True)) if plan.fires else []
+    """
+    Carry a backfill out; return the rows, without those that somebody else fired meanwhile.
+
+    What breaks off has begun with the first of them: doing it once more adds the others.
+    """
+    found: list[Fire] = []
+    for start in range(0, len(plan.fires), _LOT):
+        found += store.insert(plan.fires[start : start + _LOT], who, again=True)
+    return found
 
 
 def newest_before(entry: Entry, moments: Sequence[int]) -> int:
@@ -154,17 +168,18 @@ def newest_before(entry: Entry, moments: Sequence[int]) -> int:
     return found[0] if found else 0
 
 
-def _moments(entry: Entry, start: int, end: int) -> list[int]:
+def _moments(entry: Entry, start: int, end: int, most: int) -> list[int]:
     if start > end:
         raise UsageError("nothing can be fired again there: FROM has to be before TO, and past")
     number = count(entry, start - 1, end)
-    if number > MOST:
+    if number > most:
         raise UsageError(
-            f"these are {number} moments, and a backfill has {MOST} at most; take a shorter time"
+            f"these are {number} moments, and a backfill has {most} at most; take a shorter time"
+            + (f", or --most {number}" if number <= LIMIT else "")
         )
     if not number:
         raise UsageError(f"entry {entry.name} has no moment in that time")
-    return newest(entry, start - 1, end, MOST)
+    return newest(entry, start - 1, end, most)
 
 
 def _known(
