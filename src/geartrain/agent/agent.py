@@ -33,6 +33,7 @@ from geartrain.schedule.envelope import ANY_AGENT, agent_function, control_funct
 from geartrain.schedule.greeting import read_end_order
 from geartrain.schedule.key_file import read_key
 from geartrain.supervisor.notify import notify
+from geartrain.worker.bell import Bell
 from geartrain.worker.job import Job
 from geartrain.worker.sync import Worker
 
@@ -76,7 +77,7 @@ class Agent:
         self.firing = Firing(settings, self.copy, self.runner, self.greeter)
         self.worker = self._new_worker()
         self.control = self._new_control()
-        self.stop_asked = threading.Event()
+        self.stop_asked = False
 
     def run(self, ready: Callable[[Agent], None] | None = None) -> bool:
         """
@@ -90,14 +91,21 @@ class Agent:
 
         """
         before = {number: signal.signal(number, self._receive_signal) for number in _SIGNALS}
+        # Waiting for a lock would miss a signal that comes just before, and a handler that takes
+        # the same lock would wait for ever.
+        bell = Bell()
+        rung_before = signal.set_wakeup_fd(bell.far.fileno(), warn_on_full_buffer=False)
         self._open()
         threading.Thread(target=self._say_ready, args=(ready,), daemon=True).start()
         try:
-            self.stop_asked.wait()
+            while not self.stop_asked:
+                bell.wait(None)
             notify("STOPPING=1")
             return self._stop()
         finally:
             self._close()
+            signal.set_wakeup_fd(rung_before)
+            bell.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -151,10 +159,10 @@ class Agent:
         self.lock.close()
 
     def _receive_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.stop_asked.is_set():
+        if self.stop_asked:
             # In a thread of its own: this one may hold what it has to lock.
             threading.Thread(target=self.runner.stop, daemon=True).start()
-        self.stop_asked.set()
+        self.stop_asked = True
 
     # Workers.
 
