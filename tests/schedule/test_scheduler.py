@@ -303,6 +303,19 @@ def test_the_next_fire_waits_for_an_earlier_one_that_a_worker_has(stage: Stage) 
     assert stage.states() == ["done", "pending"]
 
 
+def test_what_is_caught_up_goes_before_what_is_on_time(stage: Stage) -> None:
+    stage.add(when="* * * * *", catch_up="all", catch_up_max=3)
+    scheduler = stage.scheduler()
+    stage.at(5 * 60 + 30, scheduler)
+    desk = desk_of(scheduler)
+    for second in range(331, 341, 2):
+        desk.end(desk.orders[-1])
+        stage.at(second, scheduler)
+        stage.at(second + 1, scheduler)
+    moments = [int(order.key.rpartition(":")[2]) - NOON for order in desk.orders]
+    assert moments == [120, 180, 240, 300]
+
+
 def test_moments_of_the_past_do_not_take_each_other_back(stage: Stage) -> None:
     scheduler, desk = claimed(stage, overlap="cancel_old", envelope=True)
     desk.end()

@@ -112,6 +112,9 @@ def admit(
         decision = decide(entry, fire.origin, before, now)
         row = replace(fire, target=target, state=decision.state, reason=decision.reason)
         row.ended = now if row.state in FINAL else 0.0
+        if row.state == WAITING:
+            # It goes in the order it came, and older moments that are caught up come now.
+            row.due = max(row.due, now)
         rows.append(row)
         cancelled += [one for one in decision.cancelled if one not in cancelled]
     return rows, cancelled
