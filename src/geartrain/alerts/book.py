@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from geartrain.alerts.speaking import written
 from geartrain.alerts.suppression import Suppression
 from geartrain.errors import UsageError
+from geartrain.rfc3339 import written_seconds
 from geartrain.store.schedule_rows import Alert, Message
 from geartrain.store.schedule_store import Merger
 
@@ -60,10 +60,10 @@ def as_alert(alert: Alert) -> dict[str, Any]:
         "firing": alert.firing,
         "message": alert.message,
         "count": alert.count,
-        "since": written(alert.since),
-        "last": written(alert.last),
+        "since": written_seconds(alert.since),
+        "last": written_seconds(alert.last),
         "messages": alert.messages,
-        "next_message": written(alert.due) if alert.due else None,
+        "next_message": written_seconds(alert.due) if alert.due else None,
         "acknowledged_by": alert.acknowledged_by,
     }
 
@@ -76,9 +76,9 @@ def as_message(message: Message) -> dict[str, Any]:
         "channel": message.channel,
         "title": message.title,
         "state": state,
-        "created": written(message.created),
-        "sent": written(message.sent) if message.sent > 0 else None,
-        "next_attempt": None if message.sent else written(message.due),
+        "created": written_seconds(message.created),
+        "sent": written_seconds(message.sent) if message.sent > 0 else None,
+        "next_attempt": None if message.sent else written_seconds(message.due),
         "attempts": message.attempts,
         "error": message.error,
     }

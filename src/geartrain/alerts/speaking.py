@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from geartrain.alerts.suppression import Suppression
+from geartrain.rfc3339 import written_seconds
 from geartrain.store.schedule_rows import Alert, Message
 
 __all__ = ["Recipients", "Speaking"]
@@ -124,7 +124,9 @@ class Speaking:
     def _text(self, alert: Alert, now: float) -> str:
         lines = [f"{alert.subject}: {alert.rule}, {self._state(alert, now)}", f"  {alert.message}"]
         times = "once" if alert.count == 1 else f"{alert.count} times"
-        lines.append(f"  {times} since {written(alert.since)}, last {written(alert.last)}")
+        lines.append(
+            f"  {times} since {written_seconds(alert.since)}, last {written_seconds(alert.last)}"
+        )
         if self.suppression.flapping(alert, now):
             minutes = self.suppression.flap_time / 60
             lines.append(f"  begun and ended again and again: told once in {minutes:.0f} minutes")
@@ -138,11 +140,6 @@ class Speaking:
             "state": self._state(alert, now),
             "message": alert.message,
             "count": alert.count,
-            "since": written(alert.since),
-            "last": written(alert.last),
+            "since": written_seconds(alert.since),
+            "last": written_seconds(alert.last),
         }
-
-
-def written(moment: float) -> str:
-    """Return seconds since 1970 as RFC 3339 in UTC, in whole seconds."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,11 +8,11 @@ import fcntl
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geartrain.errors import UsageError
+from geartrain.rfc3339 import written_seconds
 
 if TYPE_CHECKING:
     from geartrain.agent.settings import AgentSettings
@@ -106,7 +106,7 @@ def instant(text: str) -> str:
     """Return seconds since 1970 as RFC 3339; empty for none."""
     if not text or not float(text):
         return ""
-    return datetime.fromtimestamp(float(text), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return written_seconds(float(text))
 
 
 def is_locked(path: Path) -> bool:

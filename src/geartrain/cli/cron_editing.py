@@ -103,8 +103,8 @@ def edit_entry(
 
 def tell(done: str, entry: Entry, row: Schedule | None, now: float, as_json: bool) -> None:
     """Say what an entry is, when it fires, and what of it is probably not meant."""
+    from geartrain.rfc3339 import written
     from geartrain.schedule.desk import remarks
-    from geartrain.schedule.instant import written
     from geartrain.schedule.showing import as_entry, as_schedule, explained
 
     found = explained(entry, now)

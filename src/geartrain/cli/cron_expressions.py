@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from geartrain.errors import UsageError
+from geartrain.rfc3339 import written
 from geartrain.schedule.cron import Cron
-from geartrain.schedule.instant import read_instant, written
+from geartrain.schedule.instant import read_instant
 
 __all__ = ["CONTEXT", "explain", "line_of", "show_next"]
 

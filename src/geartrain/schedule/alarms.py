@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from geartrain.errors import UsageError
-from geartrain.schedule.instant import written_seconds
+from geartrain.rfc3339 import written_seconds
 from geartrain.store.schedule_rows import (
     DONE,
     FAILED,

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from geartrain.configuration import bytes_of, checked, seconds_of
 from geartrain.errors import UsageError
-from geartrain.schedule.instant import read_instant, written
+from geartrain.rfc3339 import written
+from geartrain.schedule.instant import read_instant
 
 __all__ = [
     "AFTER",

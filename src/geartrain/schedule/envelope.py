@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from geartrain.errors import UsageError
+from geartrain.rfc3339 import written
 from geartrain.schedule.entry import Entry, for_agents
-from geartrain.schedule.instant import read_instant, written
+from geartrain.schedule.instant import read_instant
 from geartrain.store.schedule_rows import Fire
 
 __all__ = [

@@ -9,10 +9,11 @@ from datetime import datetime, time, timedelta
 from itertools import product
 from typing import Final
 
+from geartrain.rfc3339 import written
 from geartrain.schedule.calendar import LONGEST_GAP, SKIP, STRICT, Calendar
 from geartrain.schedule.days import Days
 from geartrain.schedule.field import Field
-from geartrain.schedule.instant import LAST, SECOND, aware, written
+from geartrain.schedule.instant import LAST, SECOND, aware
 from geartrain.schedule.moments import At, Every, Unclocked
 from geartrain.schedule.zone import Change, changes
 

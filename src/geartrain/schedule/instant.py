@@ -1,5 +1,5 @@
 """
-Instants as people and programs write them: RFC 3339, in whole seconds.
+Instants as people and programs give them: RFC 3339, in whole seconds; ``rfc3339`` writes them.
 
 Inside the room an instant is a naive datetime in UTC and a wall time a naive
 datetime of its zone; only what leaves the room carries a zone.
@@ -18,8 +18,6 @@ __all__ = [
     "aware",
     "naive",
     "read_instant",
-    "written",
-    "written_seconds",
 ]
 
 SECOND: Final = timedelta(seconds=1)
@@ -51,16 +49,6 @@ def read_instant(text: str) -> datetime:
         return datetime.fromisoformat(f"{day}T{time}{offset.upper()}").astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text.strip()!r} is no instant: {error}") from None
-
-
-def written(instant: datetime) -> str:
-    """Return an aware instant in UTC as text, such as ``2026-02-01T00:00:00Z``."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
-def written_seconds(moment: float) -> str:
-    """Return seconds since 1970 as ``written`` does, the fraction cut off."""
-    return written(datetime.fromtimestamp(int(moment), UTC))
 
 
 def naive(instant: datetime) -> datetime:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from geartrain.schedule.instant import written_seconds
+from geartrain.rfc3339 import written_seconds
 from geartrain.store.schedule_rows import Fire, Instance
 from geartrain.store.schedule_store import ScheduleStore
 

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any, Final
 
+from geartrain.rfc3339 import written
 from geartrain.schedule.cron import MANUALLY, REBOOT, Cron
 from geartrain.schedule.entry import AFTER, Entry, cron_of, from_definition, to_table
 from geartrain.schedule.explanation import Explanation
-from geartrain.schedule.instant import written
 from geartrain.schedule.sequence import in_window
 from geartrain.store.schedule_rows import Fire, Schedule
 

@@ -223,7 +223,62 @@ def find_revision(connection: sqlite3.Connection, path: str) -> str:
     raise StoreDamaged(f"{path} lacks the revision of its tables. {WAY_OUT}")
 
 
-class PostgresqlSchedules:
+class SharedSchedules:
+    """
+    A database that several machines share; one class for each kind says what is its own.
+
+    Args:
+        database: How it is reached.
+        url: SQLAlchemy's name of its kind and driver.
+
+    """
+
+    rest = 0.0
+
+    def __init__(self, database: PostgresqlDatabase | MysqlDatabase, url: str) -> None:
+        self._database = database
+        self._clock = ServerClock(database.now)
+        self.name = database.name
+        self.errors = database.errors
+        self.engine = create_engine(url, creator=self._dial, poolclass=QueuePool, **POOL)
+
+    def _dial(self) -> Any:
+        """Return a new connection of the driver."""
+        raise NotImplementedError
+
+    def open(self) -> None:
+        """Create or migrate the tables."""
+        transactions = Transactions(self._database, ServerStatements(self._database.now))
+        try:
+            bring_up_to_date(self._database, transactions)
+        finally:
+            transactions.close()
+
+    def begin(self, connection: Connection, end: float, writes: bool, durable: bool) -> None:
+        """Begin a transaction; a query needs none."""
+        raise NotImplementedError
+
+    def now(self, connection: Connection) -> float:
+        """Return the server's time."""
+        return self._clock.now(connection)
+
+    def insert_new(self, table: Table) -> Insert:
+        """Return an insert that leaves alone what is there already."""
+        raise NotImplementedError
+
+    def meaning(self, error: Exception) -> int:
+        """Return what an error means for the transaction."""
+        return self._database.meaning(error)
+
+    def translated(self, error: Exception) -> StoreError:
+        """Return what an error means for callers."""
+        said = f"{self.name}: {self._database.masked(error)}"
+        if self._database.meaning(error) == DAMAGED:
+            return StoreDamaged(said)
+        return StoreUnavailable(said)
+
+
+class PostgresqlSchedules(SharedSchedules):
     """
     A PostgreSQL database.
 
@@ -232,16 +287,9 @@ class PostgresqlSchedules:
 
     """
 
-    rest = 0.0
-
     def __init__(self, database: PostgresqlDatabase) -> None:
         self.database = database
-        self._clock = ServerClock(database.now)
-        self.name = database.name
-        self.errors = database.errors
-        self.engine = create_engine(
-            "postgresql+psycopg://", creator=self._dial, poolclass=QueuePool, **POOL
-        )
+        super().__init__(database, "postgresql+psycopg://")
 
     def _dial(self) -> Any:
         connection = self.database.dial()
@@ -253,34 +301,18 @@ class PostgresqlSchedules:
             raise
         return connection
 
-    def open(self) -> None:
-        """Create or migrate the tables."""
-        create_shared(self.database)
-
     def begin(self, connection: Connection, end: float, writes: bool, durable: bool) -> None:
         """Begin a transaction; a query needs none."""
         driver: Any = connection.connection.driver_connection
         driver.end = end
         driver.autocommit = not writes
 
-    def now(self, connection: Connection) -> float:
-        """Return the server's time."""
-        return self._clock.now(connection)
-
     def insert_new(self, table: Table) -> Insert:
         """Return an insert that leaves alone what is there already."""
         return postgresql.insert(table).on_conflict_do_nothing()
 
-    def meaning(self, error: Exception) -> int:
-        """Return what an error means for the transaction."""
-        return self.database.meaning(error)
 
-    def translated(self, error: Exception) -> StoreError:
-        """Return what an error means for callers."""
-        return explained(self.database, error)
-
-
-class MysqlSchedules:
+class MysqlSchedules(SharedSchedules):
     """
     A database of MySQL from 8.0 or MariaDB from 10.6, Galera included.
 
@@ -289,16 +321,9 @@ class MysqlSchedules:
 
     """
 
-    rest = 0.0
-
     def __init__(self, database: MysqlDatabase) -> None:
         self.database = database
-        self._clock = ServerClock(database.now)
-        self.name = database.name
-        self.errors = database.errors
-        self.engine = create_engine(
-            "mysql+pymysql://", creator=self._dial, poolclass=QueuePool, **POOL
-        )
+        super().__init__(database, "mysql+pymysql://")
 
     def _dial(self) -> Any:
         from pymysql import MySQLError
@@ -322,10 +347,6 @@ class MysqlSchedules:
             raise
         return connection
 
-    def open(self) -> None:
-        """Create or migrate the tables."""
-        create_shared(self.database)
-
     def begin(self, connection: Connection, end: float, writes: bool, durable: bool) -> None:
         """Begin a transaction; each of its statements fails at its end."""
         driver: Any = connection.connection.driver_connection
@@ -333,23 +354,11 @@ class MysqlSchedules:
         # The driver has no other way to give each transaction a time of its own.
         driver._read_timeout = driver._write_timeout = left
 
-    def now(self, connection: Connection) -> float:
-        """Return the server's time."""
-        return self._clock.now(connection)
-
     def insert_new(self, table: Table) -> Insert:
         """Return an insert that leaves alone what is there already."""
         # INSERT IGNORE would also ignore what is cut off.
         key = next(iter(table.primary_key))
         return mysql.insert(table).on_duplicate_key_update({key.name: key})
-
-    def meaning(self, error: Exception) -> int:
-        """Return what an error means for the transaction."""
-        return self.database.meaning(error)
-
-    def translated(self, error: Exception) -> StoreError:
-        """Return what an error means for callers."""
-        return explained(self.database, error)
 
 
 UNKNOWN_VARIABLE: Final = 1193
@@ -392,20 +401,3 @@ class ServerClock:
         self._took *= 1.1
         self._measured = answered
         return answered + self._ahead
-
-
-def create_shared(database: PostgresqlDatabase | MysqlDatabase) -> None:
-    """Create or migrate the tables of a database that several servers share."""
-    transactions = Transactions(database, ServerStatements(database.now))
-    try:
-        bring_up_to_date(database, transactions)
-    finally:
-        transactions.close()
-
-
-def explained(database: PostgresqlDatabase | MysqlDatabase, error: Exception) -> StoreError:
-    """Return what a driver's error means for callers."""
-    said = f"{database.name}: {database.masked(error)}"
-    if database.meaning(error) == DAMAGED:
-        return StoreDamaged(said)
-    return StoreUnavailable(said)
