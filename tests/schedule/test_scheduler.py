@@ -443,6 +443,33 @@ def test_the_shard_of_an_agent_that_is_gone_goes_to_another(stage: Stage) -> Non
     assert stage.states() == ["done", "done"]
 
 
+def test_the_shard_of_an_agent_that_is_gone_goes_to_another_under_another_scheduler(
+    stage: Stage,
+) -> None:
+    stage.store.greet(Agent("a"), 120)
+    stage.store.greet(Agent("b"), 60)
+    scheduler, desk = claimed(stage, lease=30, target="shards:2")
+    for order in desk.orders:
+        desk.say(ACKNOWLEDGED, order, server="s:1", handle=order.function)
+    stage.at(1, scheduler)
+    assert sorted(fire.reason for fire in stage.fires()) == ["sent to agent a", "sent to agent b"]
+    two = stage.scheduler("two")
+    stage.at(40, two)
+    desk = desk_of(two)
+    assert len(desk.asked) == 2
+    for order in desk.asked:
+        desk.say(WAITS, order)
+    stage.at(65, two)
+    assert desk.cancelled == []
+    for second in (71, 78):
+        stage.at(second, two)
+    assert [order.handle for order in desk.cancelled] == ["agent:b"]
+    assert [order.function for order in desk.orders] == ["agent:a"]
+    desk.end()
+    stage.at(80, two)
+    assert sorted(stage.states()) == ["done", "submitted"]
+
+
 # Several of them.
 
 

@@ -59,6 +59,10 @@ _SILENT: Final = 30.0
 _MOST: Final = 500
 _REASON: Final = 200
 _AGENT: Final = agent_function("")
+# Seconds in which agents that are there have greeted.
+_GREETED: Final = 30.0
+# What the row of a fire says that waits for an agent, so that another scheduler knows as well.
+_SENT: Final = "sent to agent "
 _REMOVED: Final = Entry(name="removed", function="removed")
 
 
@@ -82,6 +86,9 @@ class Held:
     # When it was last known to wait for a worker, and whether its server ever said so.
     waited: float = 0.0
     waits: bool = False
+    # From when on its agent counts as gone where nothing was heard of it: agents that are there
+    # have greeted whoever took the fire over by then.
+    trusted: float = 0.0
 
 
 @dataclass(slots=True)
@@ -126,7 +133,18 @@ class Underway:
         """Take fires in that the store has given to this scheduler."""
         for fire in fires:
             # Of what was submitted by somebody else, somebody has to find out what became.
-            self.held[fire.id] = Held(fire, again=now, inherited=fire.state != PENDING)
+            held = self.held[fire.id] = Held(fire, again=now, inherited=fire.state != PENDING)
+            if held.inherited:
+                held.trusted = now + _GREETED
+                held.order = self._sent(fire)
+
+    def _sent(self, fire: Fire) -> Order | None:
+        """Return the order of a fire that another scheduler sent to an agent of its choice."""
+        if not fire.reason.startswith(_SENT):
+            return None
+        function = agent_function(fire.reason.removeprefix(_SENT))
+        group = self._entry(fire).servers
+        return Order(fire.id, fire.attempt, function, _key(fire), group=group)
 
     @property
     def is_puzzled(self) -> bool:
@@ -276,12 +294,19 @@ class Underway:
             fire,
             state=SUBMITTED,
             attempt=attempt,
-            reason="",
+            reason=self._whereto(held),
             submitted=fire.submitted or now,
             # Of a later attempt: what its time in the line is counted from.
             due=now if attempt > 1 and fire.state == PENDING else fire.due,
             started=0.0,
         )
+
+    def _whereto(self, held: Held) -> str:
+        """Return what is to be known of a fire that was sent to an agent which it does not name."""
+        function = held.order.function if held.order else ""
+        if not function.startswith(_AGENT) or self._repeats(held.fire):
+            return ""
+        return _SENT + function.removeprefix(_AGENT)
 
     def _began(self, held: Held, news: News, now: float) -> None:
         held.unknown = 0.0
@@ -356,7 +381,7 @@ class Underway:
                 self._time_out(held, reason, now, found)
             elif fire.state == PENDING and held.order is None:
                 continue
-            elif self._is_orphaned(held, alive):
+            elif self._is_orphaned(held, alive, now):
                 found.cancels.append(self._asking(held))
                 self._begin_again(held, now)
             elif held.again <= now and len(found.asks) + len(found.looks) < _MOST:
@@ -388,10 +413,12 @@ class Underway:
         is_listened_to = held.fire.state == SUBMITTED and held.heard and bool(held.fire.handle)
         return is_listened_to and self._entry(held.fire).overlap == "cancel_old"
 
-    def _is_orphaned(self, held: Held, alive: set[str]) -> bool:
+    def _is_orphaned(self, held: Held, alive: set[str], now: float) -> bool:
         """Whether a fire waits for an agent that is gone, and another one may have it."""
         order = held.order
         if order is None or held.fire.state != SUBMITTED or self._repeats(held.fire):
+            return False
+        if held.inherited or now < held.trusted:
             return False
         return order.function.startswith(_AGENT) and order.function not in alive
 
