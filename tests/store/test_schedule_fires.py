@@ -58,6 +58,21 @@ def other(schedules: SqlScheduleStore, me: Owner) -> Owner:
 # Marking.
 
 
+def test_what_is_due_and_what_became_of_moments_is_counted(
+    schedules: SqlScheduleStore, me: Owner
+) -> None:
+    assert schedules.backlog() == (0, 0.0)
+    assert schedules.tallies(0.0) == {}
+    row = schedules.add(due("a"), "ann")
+    schedules.add(due("b", next_fire=START - 7), "ann")
+    schedules.add(due("later", next_fire=START + 60), "ann")
+    assert schedules.backlog() == (2, START - 7)
+    missed = Fire(row.id, 1, START, state="missed", count=40)
+    schedules.insert([missed, replace(missed, nominal=1, count=2, created=START - 99)], "x")
+    schedules.insert([Fire(row.id, 1, 2)], "x")
+    assert schedules.tallies(START - 60.0) == {"missed": 40, "pending": 1}
+
+
 def test_runs_of_what_follows_are_counted_up_to_a_limit(
     schedules: SqlScheduleStore, me: Owner
 ) -> None:
