@@ -187,7 +187,7 @@ def test_an_order_ends_a_fire_that_runs(
 def test_nothing_survives_an_agent_that_is_killed(
     start_agent: Start, client: Client, tmp_path: Path
 ) -> None:
-    agent = start_agent("mortal", allow=["*"])
+    agent = start_agent("mortal", allow=["*"], kill_delay=0.3)
     command = f"trap '' TERM; sleep 600 & echo $! $$ > {tmp_path}/pids; wait; sleep 600"
     client.submit("agent:mortal", envelope("mortal", command=command).to_bytes())
     pids = wait_for_file(tmp_path / "pids").split()
