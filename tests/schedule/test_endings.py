@@ -81,6 +81,10 @@ def test_an_answer_is_read_where_the_entry_has_envelopes_and_nowhere_else() -> N
     assert ended(True, b"anything", envelope=True).fire.state == "done"
     assert ended(True, said, target="all").fire.state == "failed"
     assert ended(True, {"geartrain": "gone"}, envelope=True).fire.reason.startswith("its answer")
+    # It ran for two seconds, by another clock, before this job asked for it.
+    said = {"geartrain": "done", "started": 100.0, "ended": 102.0, "repeated": True}
+    row = ended(True, said, target="all").fire
+    assert (row.started, row.ended) == (NOON + 8, NOON + 10)
     late = {"geartrain": "failed", "reason": "it ran for more than 2 s", "timed_out": True}
     assert ended(True, late, target="all").fire.state == "timeout"
     assert ended(True, late, target="all", retries=1).fire.state == "pending"

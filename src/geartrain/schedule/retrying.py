@@ -71,7 +71,8 @@ def answered(entry: Entry, fire: Fire, now: float, answer: Answer) -> Conclusion
     kept = (answer.output or answer.errors).encode("utf-8", "replace")[: entry.result_size]
     fire = replace(fire, result=kept)
     if answer.started:
-        fire.started = answer.started
+        # By its own clock, and long ago where it is asked for a second time.
+        fire.started = now - max(answer.ended - answer.started, 0.0)
     if answer.kind == SAID_FAILED:
         bad = failed(entry, fire, now, answer.reason or _status(answer))
         if answer.timed_out and bad.state == FAILED:
