@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -25,7 +27,9 @@ from geartrain.alerts.channel import ChannelError
 from geartrain.alerts.mail import MailChannel, MailServer
 from geartrain.alerts.ping import Ping
 from geartrain.alerts.program import ProgramChannel
+from geartrain.alerts.service import ServiceChannel
 from geartrain.alerts.webhook import WebhookChannel
+from geartrain.errors import UsageError
 from geartrain.store.schedule_rows import Message
 
 MESSAGE = Message(
@@ -206,6 +210,7 @@ class Hook(BaseHTTPRequestHandler):
         server: Any = self.server
         length = int(self.headers["Content-Length"])
         server.posts.append((self.path, dict(self.headers), self.rfile.read(length)))
+        assert server.goes_on.wait(15)
         self.send_response(server.answer)
         self.send_header("Location", "http://127.0.0.1:1/elsewhere")
         self.end_headers()
@@ -219,10 +224,12 @@ class Hook(BaseHTTPRequestHandler):
 @pytest.fixture
 def hook() -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    server.posts, server.answer, server.posted = [], 200, Event()
+    server.posts, server.answer, server.posted, server.goes_on = [], 200, Event(), Event()
+    server.goes_on.set()
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
+    server.goes_on.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -348,3 +355,80 @@ def test_a_program_that_hangs_is_killed_with_its_children(
     os.set_blocking(reader, True)
     assert os.read(reader, 1) == b""
     os.close(reader)
+
+
+# Services of the apprise library.
+
+
+def service_url(hook: Any) -> str:
+    return f"json://keeper:pass%20word@127.0.0.1:{hook.server_port}/path-key/in?+X-Key=headerkey"
+
+
+def test_a_service_takes_the_title_and_the_text(
+    hook: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    ServiceChannel(service_url(hook)).send(MESSAGE)
+    [(path, headers, body)] = hook.posts
+    assert path == "/path-key/in"
+    assert headers["X-Key"] == "headerkey"
+    found = json.loads(body)
+    assert found["title"] == MESSAGE.title
+    assert found["message"].rstrip() == MESSAGE.body.rstrip()
+    for secret in ("path-key", "headerkey", "word"):
+        assert secret not in caplog.text
+
+
+def test_a_service_that_refuses_is_told_without_what_its_url_holds(
+    hook: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    hook.answer = 500
+    with pytest.raises(ChannelError, match=r"^json:// did not take it: .*error=500") as caught:
+        ServiceChannel(service_url(hook)).send(MESSAGE)
+    assert not caught.value.final
+    captured = capfd.readouterr()
+    told = f"{caught.value} {caplog.text} {captured.out} {captured.err}"
+    for secret in ("path-key", "headerkey", "pass%20word", "pass word"):
+        assert secret not in told
+
+
+def test_what_a_service_raises_is_told_without_what_its_url_holds(
+    hook: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = ServiceChannel(service_url(hook))
+
+    def break_down(*_: object, **__: object) -> None:
+        raise OSError(f"no way to {service_url(hook)} for pass word")
+
+    monkeypatch.setattr(channel.service, "notify", break_down)
+    with pytest.raises(ChannelError, match=r"OSError: no way to json://\*\*\*") as caught:
+        channel.send(MESSAGE)
+    for secret in ("path-key", "headerkey", "pass"):
+        assert secret not in str(caught.value)
+
+
+def test_a_service_that_hangs_is_left_and_not_asked_twice(
+    hook: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geartrain.alerts.service._PATIENCE", 0.2)
+    hook.goes_on.clear()
+    channel = ServiceChannel(service_url(hook))
+    with pytest.raises(ChannelError, match="took longer"):
+        channel.send(MESSAGE)
+    with pytest.raises(ChannelError, match="has not answered"):
+        channel.send(MESSAGE)
+    assert len(hook.posts) == 1
+    hook.goes_on.set()
+    assert channel._sending is not None
+    channel._sending.join(10)
+    monkeypatch.undo()
+    channel.send(MESSAGE)
+    assert len(hook.posts) == 2
+
+
+def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(UsageError, match=r"pip install 'geartrain\[apprise\]'") as caught:
+        ServiceChannel("ntfy://secrettopic")
+    assert "secrettopic" not in str(caught.value)

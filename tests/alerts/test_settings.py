@@ -7,6 +7,7 @@ import pytest
 
 from geartrain.alerts.mail import MailChannel
 from geartrain.alerts.program import ProgramChannel
+from geartrain.alerts.service import ServiceChannel
 from geartrain.alerts.settings import read_alerts
 from geartrain.alerts.webhook import WebhookChannel
 from geartrain.errors import UsageError
@@ -32,6 +33,9 @@ allow = ["hooks.example.org"]
 
 [channels.pager]
 exec = ["/usr/local/bin/page", "--urgent"]
+
+[channels.chat]
+url = "json://chat.example.org/key"
 
 [smtp]
 host = "mail.example.org"
@@ -70,6 +74,9 @@ def test_every_key_is_read() -> None:
     assert (hook.place.host, hook.place.path) == ("hooks.example.org", "/geartrain?x=1")
     assert isinstance(pager, ProgramChannel)
     assert pager.command == ("/usr/local/bin/page", "--urgent")
+    chat = settings.channels["chat"]
+    assert isinstance(chat, ServiceChannel)
+    assert chat.scheme == "json"
     assert (settings.ping, settings.ping_every) == ("https://ping.example.org/abc", 300)
     suppression = settings.suppression
     assert (suppression.repeat, suppression.every) == ((1_800, 7_200), (5, 50))
@@ -109,7 +116,10 @@ def test_without_a_word_everything_goes_to_every_channel() -> None:
         ("[channels.a]\nexec = []", "names no program"),
         ('[channels.a]\nurl = "mailto:nobody"', "names no address"),
         ('[channels.a]\nurl = "mailto:a@b%0d%0aBcc:x"', "names no address"),
-        ('[channels.a]\nurl = "ftp://x"', "begins with https"),
+        ('[channels.a]\nurl = "hooks.example.org"', "begins with https"),
+        ('[channels.a]\nurl = "ftp://secret@x"', "apprise knows no ftp:// service"),
+        ('[channels.a]\nurl = "slack://secret@"', "apprise knows no slack:// service, or its URL"),
+        ('[channels.a]\nurl = "json://x"\nallow = ["x"]', "allow is a webhook's"),
         ('[channels.a]\nurl = "https://user:secret@x/"', "secret_file"),
         ('[channels.a]\nurl = "https://x:99999/"', "not a URL"),
         ('[rules.lost]\nfor = "5m"', "known are: to"),

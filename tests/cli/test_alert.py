@@ -13,6 +13,7 @@ from geartrain.cli.main import app
 from geartrain.errors import UsageError
 from geartrain.store.schedule_rows import Alert, Owner
 from geartrain.store.schedule_sql import open_schedules
+from tests.services.instance import free_port
 
 
 def alert(*args: str) -> Result:
@@ -118,6 +119,16 @@ def test_channels_are_tried_one_by_one(tmp_path: Path) -> None:
     assert alert("test", "good", "--config", str(config)).output == "good: taken\n"
     refused = alert("test", "god", "--config", str(config))
     assert "did you mean 'good'" in str(refused.exception)
+
+
+def test_a_service_that_nobody_answers_for_is_told_without_its_url(tmp_path: Path) -> None:
+    unused_port = free_port()
+    config = tmp_path / "geartrain.toml"
+    config.write_text(f'[alerts.channels.chat]\nurl = "json://127.0.0.1:{unused_port}/topsecret"\n')
+    tried = alert("test", "--config", str(config))
+    assert tried.exit_code == 1
+    assert tried.output.startswith("chat: not taken: json:// did not take it: ")
+    assert "topsecret" not in tried.output
 
 
 def test_without_channels_it_says_what_to_add(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """
-What takes a message somewhere: mail, a webhook or a program. Each kind is a file of its own.
+What takes a message somewhere: mail, a webhook, a program or a service of the apprise library.
+Each kind is a file of its own.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from geartrain.alerts.channel import Channel
 from geartrain.alerts.mail import MailChannel, MailServer
 from geartrain.alerts.program import ProgramChannel
+from geartrain.alerts.service import ServiceChannel, is_service
 from geartrain.alerts.speaking import Recipients, Speaking
 from geartrain.alerts.suppression import Maintenance, Suppression
 from geartrain.alerts.webhook import WebhookChannel
@@ -177,6 +178,11 @@ def _channel(path: Path | str, name: str, table: dict[str, Any], server: MailSer
             raise UsageError(f"{path}: {where}.url names no address: write mailto:ops@example.org")
         return MailChannel(server, tuple(part.strip() for part in addresses))
     try:
+        if is_service(url):
+            for key in ("secret_file", "allow"):
+                if key in table:
+                    raise UsageError(f"{key} is a webhook's, and this is none")
+            return ServiceChannel(url)
         return WebhookChannel(
             url,
             checked(path, f"{where}.secret_file", "str", table.get("secret_file", "")),
