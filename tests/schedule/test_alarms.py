@@ -154,3 +154,30 @@ def test_rules_are_read_with_their_numbers() -> None:
 def test_a_rule_that_is_none_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         read_rules((text,))
+
+
+@pytest.mark.parametrize(
+    ("rule", "entry", "row", "why"),
+    [
+        ("failed", {}, {}, ""),
+        ("slow", {"enabled": False}, {"enabled": False}, "disabled"),
+        ("failed", {"max_runs": 3}, {"enabled": False}, "fires no more"),
+        ("failed", {}, {"next_fire": 0}, "fires no more"),
+        ("failed", {}, {"next_fire": 0, "kind": "manually"}, ""),
+        ("never_again", {}, {"next_fire": 0}, ""),
+    ],
+)
+def test_an_alert_that_nothing_can_end_outlives_its_entry(
+    rule: str, entry: dict[str, object], row: dict[str, object], why: str
+) -> None:
+    schedule = Schedule("nightly", "", **{"kind": "cron", "next_fire": NOON, **row})  # type: ignore[arg-type]
+    alert = Alert(rule, "nightly", last=NOON)
+    found = alarms(**entry).outlived(alert, schedule, NOON + 86_401.0)
+    assert why in found
+    assert bool(why) == bool(found)
+
+
+def test_an_alert_of_a_rule_that_was_taken_out_outlives_it() -> None:
+    alert, schedule = Alert("slow", "nightly", last=NOON), Schedule("nightly", "")
+    assert "no such rule" in alarms("failed").outlived(alert, schedule, NOON)
+    assert "no such rule" in alarms("none").outlived(alert, schedule, NOON)

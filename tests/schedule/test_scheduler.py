@@ -23,8 +23,10 @@ from geartrain.schedule.dispatching import (
     UNKNOWN,
     WAITS,
 )
+from geartrain.schedule.entry import read_entry
 from geartrain.schedule.scheduler import Scheduler
-from geartrain.store.schedule_rows import Agent
+from geartrain.schedule.standing import paused, to_schedule
+from geartrain.store.schedule_rows import Agent, Alert
 from tests.acceptance.job_server import eventually
 from tests.schedule.stage import NOON, Desk, Stage
 
@@ -216,6 +218,55 @@ def test_alerts_are_told_of_what_ended_badly(stage: Stage) -> None:
     stage.at(5 * HOUR, scheduler)
     stage.at(9.5 * HOUR, scheduler)
     assert "missed" in [one.rule for one in stage.alerts if one.firing]
+
+
+def firing(stage: Stage) -> list[str]:
+    return [one.rule for one in stage.store.alerts(firing=True)]
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"alerts": ["missed"]}])
+def test_what_fires_ends_with_the_entry_or_its_rule(stage: Stage, change: dict[str, Any]) -> None:
+    scheduler, desk = claimed(stage)
+    desk.end(ok=False)
+    stage.at(1, scheduler)
+    stage.at(70, scheduler)
+    assert firing(stage) == ["failed"]
+    table = {"when": "0 * * * *", "function": "report", **change}
+    row = to_schedule(read_entry("hourly", table), stage.clock.now, stage.row())
+    stage.store.replace(row, "ann")
+    stage.at(140, scheduler)
+    assert firing(stage) == []
+    [ended] = stage.store.alerts()
+    # Nothing is said of it.
+    assert (ended.due, ended.firing) == (0, False)
+
+
+def test_what_fires_about_an_entry_that_is_over_is_told_for_a_day(stage: Stage) -> None:
+    scheduler, desk = claimed(stage, max_runs=1)
+    desk.end(ok=False)
+    stage.at(1, scheduler)
+    assert not stage.row().enabled
+    stage.at(23 * HOUR, scheduler)
+    assert firing(stage) == ["failed"]
+    stage.at(25 * HOUR, scheduler)
+    assert firing(stage) == []
+
+
+def test_what_fires_about_a_paused_entry_goes_on(stage: Stage) -> None:
+    scheduler, desk = claimed(stage)
+    desk.end(ok=False)
+    stage.at(1, scheduler)
+    stage.store.replace(paused(stage.row(), stage.clock.now, "ann"), "ann")
+    stage.at(48 * HOUR, scheduler)
+    assert firing(stage) == ["failed"]
+
+
+def test_what_is_told_of_an_entry_after_it_was_removed_ends(stage: Stage) -> None:
+    scheduler = stage.scheduler()
+    stage.at(0, scheduler)
+    stage.store.report([Alert("lost", "gone", last=stage.clock.now)], lambda known, event: event)
+    stage.at(70, scheduler)
+    assert firing(stage) == []
 
 
 # Time-outs.

@@ -61,6 +61,9 @@ ENDED_BY_SUCCESS: Final = (MISSED_RULE, NEVER_STARTED, TIMED_OUT, LOST_RULE, FAI
 FEWEST: Final = 20
 MOST: Final = 100
 QUICK: Final = 1.0
+# How long something goes on firing about an entry that fires no more, in seconds: it has to be
+# heard of, and nothing that the entry does ends it.
+REMEMBERED: Final = 86_400.0
 
 
 def read_rules(texts: Collection[str]) -> dict[str, float]:
@@ -126,6 +129,7 @@ class Alarms:
         self.name = entry.name
         self.group = entry.group
         self.rules = read_rules(entry.alerts)
+        self.enabled = entry.enabled
         # Whoever gave it an end knows that it has one.
         self.endless = not entry.end and not entry.max_runs
 
@@ -207,6 +211,18 @@ class Alarms:
             text = f"{schedule.expression!r} will never fire again"
             return self._begins(NEVER_AGAIN, text, now)
         return self._ends((NEVER_AGAIN,), firing, "it fires again", now)
+
+    def outlived(self, alert: Alert, schedule: Schedule, now: float) -> str:
+        """Return why an alert that fires about the entry is to end by itself; empty if it isn't."""
+        if alert.rule not in self.rules:
+            return "the entry has no such rule any more"
+        if not self.enabled:
+            return "the entry was disabled"
+        timed = schedule.kind in ("cron", "every", "at")
+        is_over = not schedule.enabled or (timed and not schedule.next_fire)
+        if is_over and alert.rule != NEVER_AGAIN and now - alert.last > REMEMBERED:
+            return "the entry fires no more"
+        return ""
 
     def _slow(
         self, fire: Fire, firing: Collection[tuple[str, str]], durations: Durations

@@ -1,7 +1,7 @@
 """
 What a scheduler does on its rounds through all entries, a page at a time: forget old fires, look
 for moments without a row, work moments out again after new zone data, and find the entries whose
-last fire agents get that come late.
+last fire agents get that come late. Beside them it ends what fires about entries that can't end it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import zoneinfo
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,8 @@ _REST: Final = 600.0
 # Seconds until an entry's old fires are forgotten again, if it has fired since.
 _TRIMMING: Final = 6 * 3_600.0
 _ROWS: Final = 1_000
+# Entries looked at in one go because something fires about them.
+_SUBJECTS: Final = 100
 
 
 class Rounds:
@@ -68,6 +71,7 @@ class Rounds:
         # Until which moment an entry's old fires were forgotten, and when, by its id.
         self.trimmed: dict[int, tuple[int, float]] = {}
         self.found = 0
+        self.subject = ""
 
     def step(self, now: float, agents: Sequence[Agent]) -> bool:
         """Do a little; return whether there is more to be done at once. Raises StoreError."""
@@ -139,6 +143,28 @@ class Rounds:
             self.store.insert(new, WHO)
         self.agent_place = page[-1].name if page else None
 
+    # What fires about entries that can't end it.
+
+    def settle(self, now: float) -> None:
+        """
+        End what fires about entries that were disabled, are over, or have no such rule any more.
+
+        Nothing is said of that end: nothing has recovered. Raises StoreError.
+        """
+        about: dict[str, list[Alert]] = {}
+        for alert in self.store.alerts(firing=True):
+            about.setdefault(alert.subject, []).append(alert)
+        names = sorted(name for name in about if name > self.subject)[:_SUBJECTS]
+        self.subject = names[-1] if len(names) == _SUBJECTS else ""
+        over: list[Alert] = []
+        for name in names:
+            row = self.store.schedule(name)
+            for alert in about[name]:
+                if why := _outlived(row, alert, now):
+                    logger.info("%s of %s is told no more: %s", alert.rule, name, why)
+                    over.append(replace(alert, message=why))
+        self.store.report(over, _settled)
+
     # The slow round.
 
     def _tidy(self, now: float) -> None:
@@ -183,6 +209,25 @@ class Rounds:
         for fire in new:
             logger.error("entry %s: no row stood for %d moments", row.name, fire.count)
             self.report(alarms.ended(fire, row, (), Durations()))
+
+
+def _outlived(row: Schedule | None, alert: Alert, now: float) -> str:
+    """Return why an alert ends by itself; empty if it does not."""
+    if row is None:
+        # A fire of it ended later than the entry.
+        return "the entry was removed"
+    try:
+        return Alarms(from_definition(row.definition)).outlived(alert, row, now)
+    except UsageError:
+        # Another instance may read what this one can't.
+        return ""
+
+
+def _settled(known: Alert | None, ended: Alert) -> Alert | None:
+    """Return an alert that fires no more without a word; None if something came meanwhile."""
+    if known is None or not known.firing or known.last != ended.last:
+        return None
+    return replace(known, firing=False, message=ended.message, due=0.0)
 
 
 def zone_version() -> str:

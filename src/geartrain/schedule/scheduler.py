@@ -325,6 +325,7 @@ class Scheduler:
         if self._is_time("minute", _MINUTE):
             self._measure(now)
             self.rounds.look_at_zones()
+            self.rounds.settle(now)
             logger.debug("%s", self.figures.line())
             if len(self.underway.rows) > _REMEMBERED:
                 self.underway.forget_rows()
