@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 from geartrain.schedule.days import Days
 from geartrain.schedule.field import Field
 from geartrain.schedule.instant import FIRST, LAST, SECOND
-from geartrain.schedule.zone import change_at, instant_of, wall_of
+from geartrain.schedule.zone import Change, change_at, changes, instant_of, wall_of
 
 __all__ = ["DST_RULES", "LONGEST_GAP", "SKIP", "STRICT", "VIXIE", "Calendar"]
 
@@ -98,6 +98,19 @@ class Calendar:
                 first = again - overlap.before
                 found = first if found is None else max(found, first)
         return found
+
+    def correction(self, after: datetime, until: datetime) -> Change | None:
+        """Return the first gap between two instants that is too long for its fires to be run."""
+        gained = (wall_of(self.zone, until) - until) - (wall_of(self.zone, after) - after)
+        # Such a change is not taken back, so that most are spared the search.
+        if not self.makes_up or gained <= LONGEST_GAP:
+            return None
+        for change in changes(self.zone, after, (until - after).days + 1):
+            if change.is_gap and change.length > LONGEST_GAP:
+                first = self.wall_at_or_after(change.begin, change.end.year)
+                if first is not None and first < change.end:
+                    return change
+        return None
 
     def wall_at_or_after(self, wall: datetime, last_year: int) -> datetime | None:
         """Return the first wall time from ``wall`` on that the fields name."""

@@ -22,7 +22,7 @@ from geartrain.schedule.explanation import Explanation, explain_calendar, explai
 from geartrain.schedule.field import Field, read_field
 from geartrain.schedule.instant import FIRST, LAST, SECOND, aware, naive, read_instant
 from geartrain.schedule.moments import At, Every, Unclocked, read_every
-from geartrain.schedule.zone import read_zone
+from geartrain.schedule.zone import Change, read_zone
 
 __all__ = ["AT", "CALENDAR", "EVERY", "MANUALLY", "REBOOT", "Cron"]
 
@@ -139,6 +139,12 @@ class Cron:
         if isinstance(self._plan, Calendar):
             return count_fires(self._plan, first, last)
         return self._plan.count(first, last) if first < last else 0
+
+    def correction(self, after: datetime, until: datetime) -> Change | None:
+        """Return the first correction of the clock in between that keeps it from firing."""
+        if not isinstance(self._plan, Calendar):
+            return None
+        return self._plan.correction(_floor(naive(after)), _floor(naive(until)))
 
     def explain(self, after: datetime, count: int = 5) -> Explanation:
         """Say in words when it fires, with the next fires and what changes of clocks do to it."""

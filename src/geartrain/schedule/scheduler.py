@@ -23,6 +23,7 @@ from typing import Final, Protocol
 
 from geartrain.errors import LeaseLost, StoreError, StoreUnavailable, UsageError
 from geartrain.schedule.alarms import Alarms, Durations
+from geartrain.schedule.correcting import tell_corrections
 from geartrain.schedule.deciding import Deciding
 from geartrain.schedule.dispatching import ACKNOWLEDGED, News, Order
 from geartrain.schedule.entry import from_definition
@@ -400,6 +401,7 @@ class Scheduler:
             fires = self.store.claim(self.me, self.settings.batch, decide)
             if not plans:
                 return
+            tell_corrections(plans.values())
             said: list[Alert] = []
             for row, made in plans.values():
                 said += self._planned(row, made, now)

@@ -14,9 +14,9 @@ from geartrain.schedule.cron import Cron
 from geartrain.schedule.entry import Entry, cron_of
 from geartrain.schedule.instant import SECOND, naive
 from geartrain.schedule.spreading import jittered
-from geartrain.schedule.zone import wall_of
+from geartrain.schedule.zone import Change, wall_of
 
-__all__ = ["count", "delayed", "following", "in_window", "newest", "opening"]
+__all__ = ["correction", "count", "delayed", "following", "in_window", "newest", "opening"]
 
 
 def following(entry: Entry, after: float) -> int:
@@ -38,6 +38,12 @@ def count(entry: Entry, after: int, until: int) -> int:
         return 0
     first, last = max(after, entry.start - 1), min(until, entry.end or until)
     return cron.count(_instant(first), _instant(last)) if first < last else 0
+
+
+def correction(entry: Entry, after: int, until: int) -> Change | None:
+    """Return the first correction of the clock between two moments that keeps it from firing."""
+    cron = cron_of(entry)
+    return None if cron is None else cron.correction(_instant(after), _instant(until))
 
 
 def newest(entry: Entry, after: int, until: int, most: int) -> list[int]:
