@@ -11,7 +11,7 @@ import logging
 import re
 from threading import Thread
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from geartrain.alerts.channel import ChannelError
 from geartrain.errors import UsageError
@@ -92,9 +92,10 @@ class ServiceChannel:
             said = [f"{type(answer).__name__}: {answer}"]
         else:
             said = [line.message for one in answer for attempt in one for line in attempt]
-        text = " ".join(said[-1].split())[:400] if said else ""
+        text = " ".join(said[-1].split()) if said else ""
         for secret in self.secrets:
-            text = text.replace(secret, "***")
+            # Hosts, for one, are said in small letters.
+            text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
         return f": {text[:200]}" if text else ""
 
 
@@ -134,5 +135,6 @@ def _secrets(url: str) -> list[str]:
     """Return the parts of a URL that nobody is to see, longest first."""
     found = set()
     for part in re.split(r"[/?&=:@,#]", url.partition("://")[2]):
-        found |= {part, unquote(part)}
+        plain = unquote(part)
+        found |= {part, plain, plain.replace("+", " "), quote(plain, safe="")}
     return sorted((one for one in found if len(one) >= _SHORTEST_SECRET), key=len, reverse=True)
