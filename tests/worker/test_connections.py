@@ -26,6 +26,7 @@ from tests.worker.fake_server import (
     accept_all_asleep,
     wait_for_packet,
 )
+from tests.worker.handlers import reverse
 from tests.worker.running import MakeGate, StartWorker
 
 ANNOUNCEMENT = ["SET_CLIENT_ID", "OPTION_REQ", "CAN_DO", "CAN_DO_TIMEOUT", "ECHO_REQ"]
@@ -227,9 +228,7 @@ def test_short_results_may_gather_but_nothing_waits_behind_a_report(
     worker = Worker([("127.0.0.1", fake_server.port)], execution=execution)
 
     def note() -> None:
-        (link,) = worker._keeper.execution.groups[0].links
-        assert link.socket is not None
-        seen.append(bool(link.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+        seen.append(sends_at_once(worker))
 
     @worker.function("report")
     def report(job: Job) -> None:
@@ -247,3 +246,33 @@ def test_short_results_may_gather_but_nothing_waits_behind_a_report(
         worker.stop(0)
         worker.join()
     assert seen == leaves_at_once
+
+
+def test_an_inline_worker_goes_to_sleep_and_sends_what_nobody_answers_at_once(
+    fake_server: FakeServer,
+) -> None:
+    """Or the server would hear of it 40 ms later, and wake it for the next job only then."""
+    worker = Worker([("127.0.0.1", fake_server.port)], execution="inline", concurrency=16)
+    worker.register("reverse", reverse)
+    worker.start()
+    try:
+        connection = fake_server.accept_asleep()
+        eventually(lambda: sends_at_once(worker), "nothing waits")
+        connection.assign(b"H:1", b"reverse", b"ab")
+        names = [connection.receive()[0] for _ in range(3)]
+        assert names.count("GRAB_JOB_ALL") == 2
+        # Its result is on its way alone, and has no answer.
+        eventually(lambda: sends_at_once(worker), "nothing waits")
+        for _ in range(2):
+            connection.send(NO_JOB)
+        assert connection.receive() == ("PRE_SLEEP", [])
+        eventually(lambda: sends_at_once(worker), "nothing waits")
+    finally:
+        worker.stop(0)
+        worker.join()
+
+
+def sends_at_once(worker: Worker) -> bool:
+    (link,) = worker._keeper.execution.groups[0].links
+    assert link.socket is not None
+    return bool(link.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))

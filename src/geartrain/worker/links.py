@@ -40,6 +40,7 @@ class Link:
         dialing: Whether a connection is being made, or will be after a pause.
         watches_write: Whether the selector waits for room in the socket's buffer.
         was_ready: Whether the server has taken note of the abilities.
+        gathering: Whether the kernel may keep the next write until the last one is answered.
 
     """
 
@@ -54,6 +55,22 @@ class Link:
         self.dialing = False
         self.watches_write = False
         self.was_ready = False
+        self.gathering = False
+
+    def gather(self, wanted: bool) -> None:
+        """
+        Have the next write wait for the answer to the last one, or nothing wait any more.
+
+        The kernel does it (Nagle's algorithm). Where servers say nothing to the last write it would
+        wait for their kernel's acknowledgement, which takes 40 ms.
+        """
+        if self.gathering == wanted or self.socket is None:
+            return
+        self.gathering = wanted
+        if self.socket.family in (socket.AF_INET, socket.AF_INET6):
+            # A connection that is gone may refuse; reading from it will say so too.
+            with suppress(OSError):
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not wanted)
 
     def send(self, pieces: list[bytes]) -> None:
         """Send what the socket takes at once, and keep the rest."""
@@ -118,8 +135,8 @@ class LinkGroup:
         enabled: Whether the group should be connected.
         stopping: Whether no more jobs are to be asked for. Set ahead of `stop`, because the
             worker's thread may be busy in a handler.
-        gathers: Whether results may leave together while the server has not answered what was
-            sent before them. Set before anything is connected.
+        gathers: Whether results may leave together while the server has not answered the grab
+            that was sent before them. Set before anything is connected.
 
     """
 
@@ -133,8 +150,6 @@ class LinkGroup:
         self.new_session = new_session
         self.ask_to_write = ask_to_write
         self.gathers = False
-        # The link whose job has reported something, so that all it says leaves at once.
-        self.hurried: Link | None = None
         self.lock = threading.Lock()
         self.links: list[Link] = []
         self.by_session: dict[WorkerSession, Link] = {}
@@ -146,11 +161,10 @@ class LinkGroup:
     def connect(self, link: Link, connection: socket.socket) -> None:
         """Start a session on a new connection."""
         connection.setblocking(False)
-        if self.gathers:
-            _gather(connection, True)
         with self.lock:
             session = self.new_session(self.slots)
             link.socket = connection
+            link.gathering = False
             link.session = session
             self.by_session[session] = link
             session.announce()
@@ -228,8 +242,6 @@ class LinkGroup:
                 self.stop_sessions()
             sent = session.end(assignment, ending.kind, ending.data)
             self.flush()
-            if self.hurried is not None:
-                self.calm_down()
         if ending.log:
             log_ending(assignment, ending)
         if not sent:
@@ -247,7 +259,6 @@ class LinkGroup:
         with self.lock:
             ticket.session.status(ticket, numerator, denominator)
             self.flush()
-            self.hurry(ticket.session)
 
     def data(self, ticket: object, data: bytes) -> None:
         """Send WORK_DATA; blocks while the server is far behind."""
@@ -255,7 +266,6 @@ class LinkGroup:
         with self.lock:
             ticket.session.data(ticket, data)
             self.flush()
-            self.hurry(ticket.session)
             link = self.by_session.get(ticket.session)
         if link is not None and link.unsent:
             link.wait_for_room()
@@ -266,21 +276,6 @@ class LinkGroup:
         with self.lock:
             ticket.session.warning(ticket, data)
             self.flush()
-            self.hurry(ticket.session)
-
-    def hurry(self, session: WorkerSession) -> None:
-        """Have all that a job says leave at once from here on. The caller holds the lock."""
-        link = self.by_session.get(session)
-        if self.gathers and self.hurried is None and link is not None and link.socket is not None:
-            self.hurried = link
-            _gather(link.socket, False)
-
-    def calm_down(self) -> None:
-        """Let results be gathered again. The caller holds the lock."""
-        link = self.hurried
-        self.hurried = None
-        if link is not None and link.socket is not None:
-            _gather(link.socket, True)
 
     def stop_sessions(self) -> None:
         """Have no session ask for more jobs. The caller holds the lock."""
@@ -292,23 +287,13 @@ class LinkGroup:
         for session in self.slots.take_written():
             link = self.by_session.get(session)
             if link is not None:
+                grabs = session.grabs_next
                 link.send(session.take_output())
+                if self.gathers:
+                    link.gather(grabs)
                 if link.unsent and not link.watches_write:
                     link.watches_write = True
                     self.ask_to_write(link)
-
-
-def _gather(connection: socket.socket, wanted: bool) -> None:
-    """
-    Have small writes wait for the answer to the one before, and leave together, or leave at once.
-
-    The kernel does it (Nagle's algorithm): nothing waits where nothing is under way. Servers
-    answer each grab at once, so what goes with it waits for a round trip at most.
-    """
-    if connection.family in (socket.AF_INET, socket.AF_INET6):
-        # A connection that is gone may refuse; reading from it will say so too.
-        with suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not wanted)
 
 
 def _shut_down(connection: socket.socket) -> None:

@@ -169,6 +169,7 @@ class WorkerSession:
         held: Jobs that were assigned and have not ended.
         asked: Jobs asked for and not yet answered.
         asleep: Whether the server was told to wake this worker when there is work.
+        grabs_next: Whether a grab is in the output, which servers answer at once.
         fault: Why the connection has to be closed, or None.
 
     """
@@ -193,6 +194,7 @@ class WorkerSession:
         self.buffer = BytesWriter()
         # Whether it is among the ``written`` of the slots.
         self.has_output = False
+        self.grabs_next = False
         self.errors: list[ServerError] = []
         self.fault: ProtocolError | None = None
         self.held: set[Assignment] = set()
@@ -335,6 +337,7 @@ class WorkerSession:
         parts = self.parts
         self.parts = []
         self.has_output = False
+        self.grabs_next = False
         return parts
 
     def take_errors(self) -> list[ServerError]:
@@ -449,6 +452,7 @@ class WorkerSession:
         """Take a slot and ask for a job."""
         self.slots.free -= 1
         self.asked += 1
+        self.grabs_next = True
         self.write(_GRAB)
 
     def status(self, job: Assignment, numerator: int, denominator: int) -> None:
