@@ -35,14 +35,14 @@ EXECUTED = (
 ONE_BY_ONE = (
     "The client waits for the server's answer, so this is the time of one round trip. A loop of "
     "send and receive in Python, to an echo in C, takes two thirds of it; the fastest peer makes "
-    "one round trip to Redis as well. What brought it here: a submission takes 41,000 instructions "
-    "in user space (103,000 before `selectors` was left and the rules were compiled, 63,000 before "
-    "the pump was compiled and the answer received without asking first whether it is there), and "
-    "three system calls instead of four. Tried: receives of 400 bytes instead of 64 KiB, no "
-    "difference; `Submission` compiled, dearer, since compiled classes take keywords more slowly "
-    "than those of the interpreter. Not asking before each submission whether the server has gone "
-    "would spare a system call of 0.4 us, and leave more submissions uncertain. Together, by "
-    "submit_many, nobody waits."
+    "one round trip to Redis as well. What brought it here: `selectors` was left, and rules and "
+    "pump were compiled. Tried: receiving from a socket that blocks, without asking first whether "
+    "the answer is there, spares a system call, and the lock that guards the order of answers "
+    "can't be held meanwhile: threads got each other's results when connections ended; receives "
+    "of 400 bytes instead of 64 KiB, no difference; `Submission` compiled, dearer, since compiled "
+    "classes take keywords more slowly than those of the interpreter. Not asking before each "
+    "submission whether the server has gone would spare a system call of 0.4 us, and leave more "
+    "submissions uncertain. Together, by submit_many, nobody waits."
 )
 
 # By class and metric.

@@ -10,9 +10,8 @@ import time
 
 import pytest
 
-from geartrain.client.readiness import Readiness
 from geartrain.client.sync import Client
-from geartrain.errors import ConnectionLost, JobTimeout, SubmissionUncertain
+from geartrain.errors import ConnectionFailed, ConnectionLost, JobTimeout, SubmissionUncertain
 from geartrain.wire.packet import (
     ECHO_REQ,
     ECHO_RES,
@@ -57,6 +56,35 @@ def test_threads_share_one_client_and_one_connection(scripted):
 
         assert run_threads(8, work) == [True] * 8
     assert len(server.peers) == 1
+
+
+def test_no_thread_gets_the_result_of_another_while_connections_end(scripted):
+    """What arrives as a connection ends belongs to whoever asked first, whoever reads it."""
+
+    def serve_some(peer):
+        # Ended kindly or not, in the middle of what others wait for.
+        for count in range(10 + 7 * (peer.number % 5)):
+            packet = peer.read()
+            handle = b"H:%d.%d" % (peer.number, count)
+            peer.send(JOB_CREATED, handle)
+            peer.send(WORK_COMPLETE, handle, packet.args[-1])
+        if peer.number % 2:
+            peer.reset()
+
+    outcomes = []
+    with Client(str(scripted(serve_some)), exceptions=False) as client:
+
+        def work(number):
+            for turn in range(150):
+                wanted = b"%d-%d" % (number, turn)
+                try:
+                    outcomes.append(client.call("f", wanted, timeout=DEADLINE) == wanted)
+                except (ConnectionFailed, ConnectionLost, SubmissionUncertain):
+                    outcomes.append(None)
+
+        run_threads(6, work)
+    assert outcomes.count(False) == 0
+    assert outcomes.count(True) > 300
 
 
 def hold(jobs):
@@ -137,37 +165,6 @@ def test_a_thread_may_connect_elsewhere_while_another_leads(scripted):
         finish(held, b"slow")
         leader.join(DEADLINE)
         assert not leader.is_alive()
-
-
-def test_who_waits_for_the_only_server_does_not_ask_whether_it_has_answered(scripted, monkeypatch):
-    asked = []
-    ask = Readiness.wait
-    monkeypatch.setattr(Readiness, "wait", lambda *arguments: asked.append(1) or ask(*arguments))
-    with Client(str(scripted(work_at_once))) as client:
-        for _ in range(200):
-            client.call("f", b"ab")
-    # It does where the answer takes long, as on a machine that is busy.
-    assert len(asked) < 200
-
-
-def test_a_connection_that_is_lost_while_a_thread_receives_is_that_threads_to_close(scripted):
-    with Client(str(scripted(hold({})))) as client:
-        client.submit("f", background=True)
-        pump = client._pump
-        (connection,) = pump.connections.values()
-        with pump.turns.lock:
-            assert pump.direct_source(None) is connection
-            assert pump.receive_directly(connection) is None
-            pump.turns.source = connection
-            pump.lose(connection, None)
-            assert connection.socket.fileno() >= 0
-            # The receiver is woken by that.
-            received = pump.receive_directly(connection)
-            assert received == b""
-            pump.turns.source = None
-            assert pump.take_directly(connection, received)
-            assert connection.socket.fileno() == -1
-            assert pump.direct_source(None) is None
 
 
 def test_silence_is_noticed_though_the_one_who_leads_expects_no_answer(scripted):

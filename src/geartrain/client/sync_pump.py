@@ -4,20 +4,13 @@ The connections of a blocking client.
 Moves requests to servers and answers back, in whichever thread waits; see
 ``turns``. Nobody blocks while holding the lock, but for the time of a send or
 receive that takes what is there.
-
-Where one connection is all there is to wait for, whose turn it is receives
-from it and does not ask first whether it can: a system call less for each
-submission.
 """
 
 from __future__ import annotations
 
-import _socket
-import contextlib
 import os
 import select
 import socket
-import struct
 import time
 import weakref
 from collections import deque
@@ -44,14 +37,6 @@ _RECEIVE_SIZE: Final = 64 * 1024
 # Output that gathers for one write before it goes out without being asked to.
 _FLUSH_SIZE: Final = 64 * 1024
 
-# Sockets that may be waited for by receiving block, so the other calls have to say that they don't.
-_AT_ONCE: Final = getattr(socket, "MSG_DONTWAIT", 0)
-# Seconds that a receive waits. Nobody can wake it before, so it has to be short, and comes first
-# only: who has waited for so long asks for all sockets from then on.
-DIRECT_WAIT: Final = 0.01
-# The same as a struct timeval.
-_DIRECT_TIMEVAL: Final = struct.pack("@ll", 0, int(DIRECT_WAIT * 1e6))
-
 _CLOSED: Final = "the client was closed"
 
 
@@ -61,7 +46,6 @@ class Connection:
 
     Attributes:
         name: The server's address, in words.
-        direct: Whether it may be waited for by receiving from it.
         heard_at: When the server last said something it owed, by the monotonic clock.
         answered: Whether it has said anything on this connection.
 
@@ -69,7 +53,6 @@ class Connection:
 
     __slots__ = (
         "answered",
-        "direct",
         "dirty",
         "heard_at",
         "name",
@@ -86,7 +69,6 @@ class Connection:
         self.server = server
         self.name = str(server.address)
         self.socket = connected
-        self.direct = make_direct(connected)
         self.session = session
         # Of this socket alone: whether there is something to read, were it only its end.
         self.poller = select.poll()
@@ -122,8 +104,6 @@ class Pump:
         self.unplaced = Unplaced(self.placement, settings.patience, settings.resend == "if_unique")
         self.options: list[bytes] = [b"exceptions"] if settings.exceptions else []
         self.connections: dict[Address, Connection] = {}
-        # The connection, where there is one only.
-        self.sole: Connection | None = None
         # Connections with output that nobody has tried to send yet.
         self.dirty: list[Connection] = []
         # Whether a thread looks for servers.
@@ -161,39 +141,6 @@ class Pump:
                     if moment is None or given_up_at < moment:
                         moment = given_up_at
         return moment
-
-    def direct_source(self, deadline: float | None) -> Connection | None:
-        """Return the connection that alone can bring news, if it may be received from directly."""
-        connection = self.sole
-        if (
-            connection is None
-            or not connection.direct
-            or connection.watches_write
-            or self.unplaced.records
-            or (deadline is not None and deadline - time.monotonic() < DIRECT_WAIT)
-        ):
-            return None
-        return connection
-
-    def receive_directly(self, connection: Connection) -> bytes | OSError | None:
-        """Return what comes within a moment, or why nothing can; None for nothing."""
-        try:
-            return connection.socket.recv(_RECEIVE_SIZE)
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            return error
-
-    def take_directly(self, connection: Connection, data: bytes | OSError | None) -> bool:
-        """Take in what ``receive_directly`` returned; return whether there was anything."""
-        if not connection.open:
-            # Another thread gave it up meanwhile.
-            connection.socket.close()
-        elif isinstance(data, bytes):
-            self.take_in(connection, data)
-        elif data is not None:
-            self.lose(connection, data)
-        return data is not None
 
     def serve(self, connection: Connection, mask: int) -> None:
         """Read from and write to a socket that is ready."""
@@ -340,9 +287,9 @@ class Pump:
 
     def open(self, server: Server, connected: socket.socket) -> Connection:
         """Start a session, and ask for the options on it."""
+        connected.setblocking(False)
         connection = Connection(server, connected, Session(self.settings.max_packet))
         self.connections[server.address] = connection
-        self.find_sole()
         self.turns.watch(connected, connection)
         for option in self.options:
             # Servers that don't know it refuse it, which is as good.
@@ -401,24 +348,20 @@ class Pump:
     def receive(self, connection: Connection) -> bool:
         """Take in what has arrived on one connection; return whether there may be more."""
         try:
-            data = connection.socket.recv(_RECEIVE_SIZE, _AT_ONCE)
+            data = connection.socket.recv(_RECEIVE_SIZE)
         except BlockingIOError:
             return False
         except OSError as error:
             self.lose(connection, error)
             return False
-        self.take_in(connection, data)
-        return connection.open
-
-    def take_in(self, connection: Connection, data: bytes) -> None:
-        """Take in what was read, be it the end or nonsense."""
-        if data:
-            self.take(connection, data)
-            fault = connection.session.fault
-            if fault is not None:
-                self.lose(connection, fault)
-        else:
+        if not data:
             self.lose(connection, None)
+            return False
+        self.take(connection, data)
+        fault = connection.session.fault
+        if fault is not None:
+            self.lose(connection, fault)
+        return connection.open
 
     def take(self, connection: Connection, data: bytes) -> None:
         """Hand what was read to the session."""
@@ -445,7 +388,7 @@ class Pump:
                 if not unsent:
                     unsent.extend(session.take_output())
                 piece = unsent[0]
-                count = connection.socket.send(piece, _AT_ONCE)
+                count = connection.socket.send(piece)
                 session.note_sent(count)
                 if count == len(piece):
                     unsent.popleft()
@@ -491,7 +434,7 @@ class Pump:
         """Read what the server said before the connection broke."""
         try:
             while connection.session.fault is None:
-                data = connection.socket.recv(_RECEIVE_SIZE, _AT_ONCE)
+                data = connection.socket.recv(_RECEIVE_SIZE)
                 if not data:
                     return
                 self.take(connection, data)
@@ -502,19 +445,8 @@ class Pump:
         """Close the socket and forget it."""
         connection.open = False
         del self.connections[connection.server.address]
-        self.find_sole()
         self.turns.unwatch(connection.socket)
-        if self.turns.source is connection:
-            # Closed now, its number might be another socket's before the receiver gets to it.
-            with contextlib.suppress(OSError):
-                connection.socket.shutdown(socket.SHUT_RDWR)
-        else:
-            connection.socket.close()
-
-    def find_sole(self) -> None:
-        """Take note of the only connection, or that there is none or more than one."""
-        rest = list(self.connections.values())
-        self.sole = rest[0] if len(rest) == 1 else None
+        connection.socket.close()
 
     # The end.
 
@@ -544,24 +476,8 @@ class Pump:
             events = connection.session.end()
             self.unplaced.take_losses(connection.server, events, cause, time.monotonic())
         self.connections = {}
-        self.sole = None
         self.dirty.clear()
         self.unplaced.fail_all(str(cause))
-
-
-def make_direct(connected: socket.socket) -> bool:
-    """
-    Make a socket one that may be waited for by receiving from it, or one that never blocks.
-
-    Returns which of the two it became. Sockets that only look like the system's, as libraries
-    of green threads have them, know nothing of a receive's time limit.
-    """
-    if _AT_ONCE and isinstance(connected, _socket.socket):
-        with contextlib.suppress(OSError):
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _DIRECT_TIMEVAL)
-            return True
-    connected.setblocking(False)
-    return False
 
 
 def _never() -> bool:

@@ -39,15 +39,6 @@ class Crew(Protocol):
     def next_moment(self) -> float | None:
         """Return when something is due that no socket tells, by the monotonic clock."""
 
-    def direct_source(self, deadline: float | None) -> Any:
-        """Return the only socket's data, if it may be waited for by receiving; None if not."""
-
-    def receive_directly(self, source: Any, /) -> Any:
-        """Receive from that socket, a moment long at most. Called without the lock."""
-
-    def take_directly(self, source: Any, received: Any, /) -> bool:
-        """Take in what came of it; return whether anything came."""
-
     def serve(self, data: Any, mask: int) -> None:
         """Serve a socket that is ready, registered with ``data``; see `Readiness.wait`."""
 
@@ -81,7 +72,6 @@ class Turns:
         lock: Guards everything of the client. Held by whoever calls a method here, unless
             the method says otherwise.
         leading: Whether a thread waits for the sockets.
-        source: What it receives from, if it waits by that; only it may close the socket then.
 
     """
 
@@ -89,7 +79,6 @@ class Turns:
         self.crew = crew
         self.lock = threading.Lock()
         self.leading = False
-        self.source: object = None
         self.followers: list[Follower] = []
         self.callbacks: deque[Callable[[], None]] = deque()
         # How many jobs under way somebody wants to be called back for.
@@ -110,7 +99,6 @@ class Turns:
             False where ``deadline``, by the monotonic clock, came first.
 
         """
-        direct = True
         try:
             while not done():
                 changed = self.crew.prepare(deadline)
@@ -123,8 +111,6 @@ class Turns:
                     continue
                 if self.leading:
                     self.follow(done, deadline)
-                elif direct and (source := self.crew.direct_source(deadline)) is not None:
-                    direct = self.lead_directly(source)
                 else:
                     self.lead(deadline)
             if self.callbacks:
@@ -134,24 +120,6 @@ class Turns:
             if self.followers and not self.leading:
                 self.followers[0].wake()
 
-    def lead_directly(self, source: object) -> bool:
-        """Receive from the only socket; return whether anything came. Nobody hears the bell."""
-        self.leading = True
-        self.source = source
-        self.lock.release()
-        try:
-            received = self.crew.receive_directly(source)
-        finally:
-            self.lock.acquire()
-            self.leading = False
-            self.source = None
-        came = self.crew.take_directly(source, received)
-        if self.followers:
-            self.settle()
-        if self.closed:
-            self.dispose()
-        return came
-
     def lead(self, deadline: float | None) -> None:
         """Wait for the sockets once, and have those served that are ready."""
         selector = self.selector or self.open_selector()
@@ -159,7 +127,7 @@ class Turns:
         due = deadline if moment is None or (deadline is not None and deadline < moment) else moment
         timeout = None if due is None else max(0.0, due - time.monotonic())
         self.leading = True
-        # As unlocked() does; written out because many a submission comes by here.
+        # As unlocked() does; written out because each single submission comes by here.
         self.lock.release()
         try:
             ready = selector.wait(timeout)
@@ -297,7 +265,6 @@ class Turns:
         """Forget the threads of the process that was forked, and what they waited for."""
         self.lock = threading.Lock()
         self.leading = False
-        self.source = None
         self.followers = []
         self.helper = None
         self.dispose()
