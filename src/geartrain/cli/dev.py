@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, get_args
 
 import typer
 
+from geartrain.cli import exit_code
 from geartrain.cli.reloading import WatchEnd, forget_compiled, names_of, python_changes
 from geartrain.errors import UsageError
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from geartrain.cli.renewal import Renewal
     from geartrain.cli.scheduling import Beside
     from geartrain.server.server import JobServer
+    from geartrain.server.settings import Settings
     from geartrain.tasks.app import App
     from geartrain.tasks.worker import TaskWorker
 
@@ -70,9 +72,6 @@ def dev(
 ) -> None:
     """Run server, scheduler and worker in one process, which starts anew when files change."""
     from geartrain.cli.renewal import Renewal
-    from geartrain.cli.scheduling import scheduler_beside
-    from geartrain.server.running import run_server
-    from geartrain.server.server import new_server
     from geartrain.server.settings import Settings
 
     renewal = Renewal()
@@ -81,30 +80,32 @@ def dev(
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     check_options(concurrency, pool)
     url, passing = chosen_store(store, renewal.left)
-    server = new_server(Settings(listen=[listen], store=url))
     options = {"concurrency": concurrency, "pool": pool, "grace": _GRACE}
-    development = Development(
-        server, place, options, scheduler_beside(server, None), renewal, bool(passing)
-    )
-    is_interrupted = False
+    development = Development(place, options, renewal, bool(passing))
+    status = 0
     try:
-        run_server(server, bound=development.load, ready=development.begin)
+        development.run(Settings(listen=[listen], store=url))
     except KeyboardInterrupt:
         # While code was loaded, or by somebody in a hurry.
-        is_interrupted = True
+        status = _INTERRUPTED
     finally:
         # An error ends it as well.
-        gives_way = development.gives_way and not is_interrupted
-        development.end()
+        gives_way = development.gives_way and not status
+        development.end(gives_way)
         if not gives_way:
             remove(passing)
-    if not gives_way:
-        development.leave(_INTERRUPTED if is_interrupted else 0)
-    try:
-        renewal.start_anew(development.successors, passing)
-    except OSError as error:
+    if gives_way:
+        try:
+            renewal.start_anew(development.successors, passing)
+        except KeyboardInterrupt:
+            status = _INTERRUPTED
+        except OSError as error:
+            say(f"geartrain: can't start anew: {error}; start it by hand")
+            status = exit_code.USAGE
+        development.end(False)
         remove(passing)
-        raise UsageError(f"can't start anew: {error}; start it by hand") from None
+        renewal.receive_signals()
+    development.leave(status)
 
 
 def check_options(concurrency: int, pool: str) -> None:
@@ -146,10 +147,8 @@ class Development:
     What stands around the server: the app's code, its worker, the scheduler, the watch for changes.
 
     Args:
-        server: The server; `load` and `begin` are called while it starts.
         place: Where the app is; None for the demo's.
         options: Of the worker.
-        scheduler: The scheduler, if the store keeps entries.
         renewal: How to start anew.
         is_passing: Whether the store is removed at the end.
 
@@ -159,18 +158,11 @@ class Development:
     """
 
     def __init__(
-        self,
-        server: JobServer,
-        place: str | None,
-        options: dict[str, Any],
-        scheduler: Beside | None,
-        renewal: Renewal,
-        is_passing: bool,
+        self, place: str | None, options: dict[str, Any], renewal: Renewal, is_passing: bool
     ) -> None:
-        self.server = server
         self.place = place
         self.options = options
-        self.scheduler = scheduler
+        self.scheduler: Beside | None = None
         self.renewal = renewal
         self.is_passing = is_passing
         self.app: App | None = None
@@ -187,6 +179,17 @@ class Development:
         """Whether another program is to follow."""
         return bool(self.successors) and not self.is_leaving
 
+    def run(self, settings: Settings) -> None:
+        """Run a server with these settings, and all that stands around it, until it ends."""
+        from geartrain.cli.scheduling import scheduler_beside
+        from geartrain.server.running import run_server
+        from geartrain.server.server import new_server
+
+        self.server: JobServer = new_server(settings)
+        # Of a store that keeps entries.
+        self.scheduler = scheduler_beside(self.server, None)
+        run_server(self.server, bound=self.load, ready=self.begin)
+
     # Before the server accepts, in the main thread, as code may expect that is imported.
 
     def load(self) -> None:
@@ -195,6 +198,8 @@ class Development:
 
         if self.renewal.left is not None:
             self.server.listeners = [own(listener) for listener in self.server.listeners]
+        # From here on there is somebody who cleans up.
+        self.renewal.receive_signals()
         if self.place is not None:
             watch = threading.Thread(target=self.watch, name="geartrain-watch", daemon=True)
             watch.start()
@@ -209,8 +214,10 @@ class Development:
                 # It may be over.
                 with contextlib.suppress(RuntimeError):
                     self.loop.call_soon_threadsafe(self.change, paths)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            # It is a RuntimeError where the system watches no more for this user.
             say(f"files can't be watched, so nothing starts anew: {error}")
+        finally:
             self.watch_end.begun.set()
 
     # On the event loop.
@@ -230,7 +237,11 @@ class Development:
             )
         if self.app is not None:
             self.app.servers = servers
-            self.worker = DevWorker(self.app, self.options, self.note_worker_end)
+            try:
+                self.worker = DevWorker(self.app, self.options, self.note_worker_end)
+            except Exception as error:
+                # It has no tasks, say.
+                say_broken(error)
         if self.scheduler is not None:
             self.scheduler.scheduling.servers = servers
             self.scheduler.start()
@@ -318,8 +329,14 @@ class Development:
 
     # After the server.
 
-    def end(self) -> None:
-        """End what is left beside it."""
+    def end(self, gives_way: bool) -> None:
+        """End what is left beside it, and what was meant for a program that does not follow."""
+        from geartrain.server.listener import close_kept
+
+        if not gives_way:
+            for descriptor in self.successors:
+                close_kept(descriptor)
+            self.successors.clear()
         self.watch_end.set()
         if self.scheduler is not None:
             self.scheduler.stop()

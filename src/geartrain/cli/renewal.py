@@ -28,7 +28,8 @@ class Renewal:
     """
     How this process was started, which is how it starts anew.
 
-    To be made before anybody else's code may have changed directory and environment.
+    To be made before anybody else's code may have changed directory and environment. Signals that
+    would end it wait from then on until `receive_signals`.
 
     Attributes:
         left: What the program before left for this one; None at the first start.
@@ -44,24 +45,35 @@ class Renewal:
             name: value for name, value in os.environ.items() if name not in _HANDED_OVER
         }
         self.terminal = terminal_settings()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        # The program before has done so.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         if self.left is not None:
             reap_children()
 
+    def receive_signals(self) -> None:
+        """From here on each of these signals, also one that waits, raises KeyboardInterrupt."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
     def start_anew(self, listeners: Sequence[int], left: str) -> NoReturn:
         """
-        Start the program again. From the main thread; raises OSError where it can't be.
+        Start the program again. From the main thread; raises OSError where it can't be, with
+        signals that wait until `receive_signals`, and KeyboardInterrupt at one that comes before.
 
         Args:
             listeners: Descriptors of listening sockets.
             left: What the next program finds as its ``left``.
 
         """
-        # They wait for the next program: this one could no longer clean up.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        # The event loop has put them back.
+        self.receive_signals()
         self.restore_terminal()
+        # Who reads it may be slow.
         sys.stdout.flush()
         sys.stderr.flush()
+        # They wait for the next program: this one could no longer clean up.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         os.chdir(self.directory)
         put_in_place(listeners)
         environment = {

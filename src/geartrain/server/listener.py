@@ -105,6 +105,15 @@ def keep_listening(listener: socket.socket) -> int:
     return os.dup(listener.fileno())
 
 
+def close_kept(descriptor: int) -> None:
+    """Close what `keep_listening` returned; the file of a unix socket goes with it."""
+    with contextlib.suppress(OSError):
+        listener = socket.socket(fileno=descriptor)
+        with contextlib.suppress(OSError):
+            listener = own(listener)
+        close_listener(listener)
+
+
 def own(listener: socket.socket) -> socket.socket:
     """Return a socket that was handed over as one that this process has to remove the file of."""
     if listener.family != socket.AF_UNIX or isinstance(listener, UnixListener):
