@@ -10,7 +10,7 @@ import pytest
 
 from geartrain.schedule.agents import Greetings
 from geartrain.schedule.envelope import DONE, Answer, fire_key
-from geartrain.schedule.greeting import Greeting, Report
+from geartrain.schedule.greeting import REPORTS, Greeting, Report
 from geartrain.schedule.planning import plan
 from geartrain.schedule.scheduler import Scheduler
 from geartrain.store.schedule_rows import Fire
@@ -112,6 +112,21 @@ def test_what_an_agent_reports_when_it_is_heard_of_again_was_never_missed(stage:
         ("pending", "clock"),
     ]
     assert scheduler.figures.missed == 1
+
+
+def test_an_agent_that_has_more_to_report_is_waited_for(stage: Stage) -> None:
+    stage.add(target="agent:host-a", **PINNED)
+    minutes = REPORTS + 50
+    scheduler = back(stage, minutes * MINUTE + 30)
+    moments = [NOON + number * MINUTE for number in range(minutes)]
+    greet(stage, *moments[:REPORTS])
+    assert [one.name for one in stage.store.agents()] == ["host-a"]
+    stage.at(minutes * MINUTE + 31, scheduler)
+    greet(stage, *moments[REPORTS:])
+    stage.at(minutes * MINUTE + 33, scheduler)
+    found = stage.store.fires(limit=2 * minutes)
+    assert [one.state for one in found] == ["pending", *["done"] * minutes]
+    assert scheduler.figures.missed == 0
 
 
 @pytest.mark.parametrize("grace", [0, 60])

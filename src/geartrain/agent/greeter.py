@@ -21,7 +21,7 @@ from geartrain.agent.journal import Journal
 from geartrain.agent.settings import AgentSettings
 from geartrain.client.sync import Client
 from geartrain.errors import GeartrainError, JobTimeout, StoreError, UsageError
-from geartrain.schedule.greeting import GREETING, Greeting, read_reply
+from geartrain.schedule.greeting import GREETING, REPORTS, Greeting, read_reply
 
 __all__ = ["Greeter"]
 
@@ -34,8 +34,6 @@ _SERVER: Final = 5.0
 _SCHEDULER: Final = 10.0
 # The same when the agent stops and has something left to report.
 _LAST_WORDS: Final = 2.0
-# Reports in one greeting; the rest comes with the next, at once.
-_REPORTS: Final = 100
 # Seconds that clocks may differ before it is said.
 _SKEW: Final = 1.0
 # Starts within so many seconds of each other get seconds of their own.
@@ -184,7 +182,7 @@ class Greeter:
             self.interval = min(self.interval, reply.lease / 3)
         self.copy.take(reply, now)
         self.journal.reported(reply.accepted)
-        return len(greeting.reports) == _REPORTS
+        return len(greeting.reports) == REPORTS
 
     def _ask(self, client: Client, greeting: Greeting) -> bytes | None:
         """Return what a scheduler answers; None where none does."""
@@ -210,7 +208,7 @@ class Greeter:
             table=self.copy.revision,
             started=self.started,
             nonce=secrets.token_hex(8),
-            reports=tuple(self.journal.reports(_REPORTS)),
+            reports=tuple(self.journal.reports(REPORTS)),
         )
 
     def _note_contact(self) -> None:

@@ -20,6 +20,7 @@ from geartrain.schedule.entry import Entry, from_definition
 from geartrain.schedule.envelope import DONE as SAID_DONE
 from geartrain.schedule.envelope import NEXT_RUN, fire_key
 from geartrain.schedule.greeting import (
+    REPORTS,
     Greeting,
     Reply,
     Report,
@@ -36,6 +37,8 @@ logger = logging.getLogger("geartrain.scheduler")
 
 # Seconds for which an agent counts as alive from its last greeting on.
 LEASE: Final = 30.0
+# The same as long as there are more reports to come: who waits for all of them tells by that.
+_REPORTING: Final = 10.0
 _PAGE: Final = 1_000
 _ORIGINS: Final = ("offline", "reboot")
 # What tells how a fire ended that somebody ran; any other end gives way to that.
@@ -86,6 +89,7 @@ class Greetings:
         store = self.store
         accepted = tuple(report.key for report in greeting.reports)
         note_reports(store, greeting)
+        full = len(greeting.reports) >= REPORTS
         store.greet(
             Agent(
                 name=greeting.agent,
@@ -93,7 +97,7 @@ class Greetings:
                 table=greeting.table,
                 version=greeting.version,
             ),
-            self.lease,
+            min(self.lease, _REPORTING) if full else self.lease,
         )
         known = self.starts.get(greeting.agent, 0.0)
         if greeting.started > known:

@@ -26,6 +26,7 @@ from geartrain.schedule.envelope import Answer, answer_of
 __all__ = [
     "AGENT_NAME",
     "GREETING",
+    "REPORTS",
     "Greeting",
     "Report",
     "Reply",
@@ -43,6 +44,8 @@ __all__ = [
 
 # The function that schedulers serve.
 GREETING: Final = "geartrain:agents"
+# Reports in one greeting at most; an agent that has more brings them with the next, at once.
+REPORTS: Final = 100
 _SIGNATURE: Final = "signature"
 
 

@@ -60,7 +60,7 @@ class Returning:
         return self.since <= now < self.since + _PATIENCE + more
 
     def _has_reported(self, entry: Entry, agents: Sequence[Agent]) -> bool:
-        """Whether the one agent that may have run it has greeted, and reported with that."""
+        """Whether the one agent that may have run it has greeted, and reported all of it."""
         if not entry.target.startswith(_AGENT):
             return False
         name = entry.target.removeprefix(_AGENT)
