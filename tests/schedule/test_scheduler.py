@@ -435,6 +435,23 @@ def test_what_comes_after_others_has_a_limit_of_runs_too(stage: Stage) -> None:
     assert (stage.row("sum").runs, stage.row("sum").enabled) == (2, False)
 
 
+def test_the_second_of_any_to_end_is_no_further_run(stage: Stage) -> None:
+    other = stage.add("other", overlap="allow")
+    stage.add("sum", when=None, after=["hourly", "other"], rule="any", max_runs=2, overlap="allow")
+    scheduler, desk = claimed(stage, overlap="allow")
+    stage.at(HOUR, scheduler)
+    orders = {tuple(one.key.split(":")[1:4:2]): one for one in desk.orders}
+    a, b = str(other.id), str(stage.row().id)
+    desk.end(orders[b, str(NOON)])
+    stage.at(HOUR + 1, scheduler)
+    assert stage.row("sum").runs == 1
+    desk.end(orders[a, str(NOON)])
+    desk.end(orders[b, str(NOON + HOUR)])
+    stage.at(HOUR + 2, scheduler)
+    assert stage.states("sum") == ["pending", "pending"]
+    assert (stage.row("sum").runs, stage.row("sum").enabled) == (2, False)
+
+
 def test_an_agent_that_comes_late_gets_the_last_fire(stage: Stage) -> None:
     stage.store.greet(Agent("a"), 2 * HOUR)
     scheduler, desk = claimed(stage, target="all", join_window="10m")

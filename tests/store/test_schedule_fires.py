@@ -6,8 +6,9 @@ import itertools
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from geartrain.store.schedule_rows import (
     Owner,
 )
 from geartrain.store.schedule_sql import SqlScheduleStore
+from geartrain.store.schedule_transactions import Transaction
 from tests.store.schedule_engines import (
     LEASE,
     START,
@@ -53,6 +55,26 @@ def failures(store: SqlScheduleStore, name: str = "backup") -> int:
 def other(schedules: SqlScheduleStore, me: Owner) -> Owner:
     """A second instance, whose lease is long."""
     return schedules.join("two", "there", 100 * LEASE, "2025b")
+
+
+def unanswered(
+    store: SqlScheduleStore, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]
+) -> None:
+    """Lose the answer to a store's COMMITs: what it wrote is there when it is tried again."""
+    run = store._writer.run
+
+    def twice(work: Callable[[Transaction], Any], **options: Any) -> Any:
+        def second(one: Transaction) -> Any:
+            one.attempt = 1
+            return work(one)
+
+        if not options.get("writes", True):
+            return run(work, **options)
+        run(work, **options)
+        meanwhile()
+        return run(second, **options)
+
+    monkeypatch.setattr(store._writer, "run", twice)
 
 
 # Marking.
@@ -86,6 +108,17 @@ def test_runs_of_what_follows_are_counted_up_to_a_limit(
     found, kept = schedules.schedules(ids=(row.id,))[0], schedules.schedules(ids=(other.id,))[0]
     assert (found.runs, found.enabled) == (2, False)
     assert (kept.runs, kept.enabled) == (0, True)
+
+
+def test_runs_are_counted_once_where_the_answer_is_lost(
+    place: Place, schedules: SqlScheduleStore, me: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = schedules.add(due("sum", next_fire=0), "ann")
+    deaf = place.store()
+    unanswered(deaf, monkeypatch, lambda: None)
+    deaf.follow(me, (), [Fire(row.id, 1, START, origin="after")], (), {row.id: 2})
+    found = schedules.schedules(ids=(row.id,))[0]
+    assert (found.runs, found.enabled) == (1, True)
 
 
 def test_fire_that_is_marked_comes_back_as_it_was_written(
@@ -304,6 +337,36 @@ def test_fire_that_has_ended_begins_anew_when_asked_for(
     assert (anew.owner, anew.origin, anew.followed) == ("", "backfill", False)
     assert schedules.fire(running.id) == running
     assert ids(schedules.take(me, 10)) == [ended.id]
+
+
+def test_what_was_inserted_is_told_also_if_another_was_at_work_on_it_before_the_answer(
+    place: Place, schedules: SqlScheduleStore, me: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = schedules.add(due(), "ann")
+    new = [Fire(entry.id, 1, n, due=5.0, state=state) for n, state in ((5, PENDING), (6, WAITING))]
+    deaf = place.store()
+
+    def meanwhile() -> None:
+        (taken,) = schedules.take(me, 10)
+        marked(schedules, me, taken, SUBMITTED)
+        (waiting,) = (one for one in schedules.fires() if one.state == WAITING)
+        schedules.follow(me, (), (), [replace(waiting, state=PENDING)])
+
+    unanswered(deaf, monkeypatch, meanwhile)
+    assert [fire.nominal for fire in deaf.insert(new, "ann", again=True)] == [5, 6]
+    assert [fire.state for fire in schedules.fires()] == [PENDING, SUBMITTED]
+
+
+def test_bad_end_that_replaces_another_is_no_further_failure(
+    schedules: SqlScheduleStore, me: Owner
+) -> None:
+    (fire,) = claimed(schedules, me)
+    marked(schedules, me, fire, LOST)
+    assert failures(schedules) == 1
+    for target, count in ((fire.target, 1), ("other", 2)):
+        told = Fire(fire.schedule, 1, fire.nominal, target, state=FAILED, origin="offline")
+        schedules.insert([told], "agent", again=True)
+        assert failures(schedules) == count
 
 
 def test_outcome_that_an_agent_reports_is_inserted_as_it_is(schedules: SqlScheduleStore) -> None:

@@ -142,7 +142,11 @@ class Following:
         child = counting.bounded(found)
         after = from_definition(child.definition).after
         rows = {one: self.store.schedule(one) for one in after}
-        fires = self.store.at_nominal([row.id for row in rows.values() if row], ended.nominal)
+        ids = [row.id for row in (child, *rows.values()) if row]
+        fires = self.store.at_nominal(ids, ended.nominal)
+        if any((one.schedule, one.generation) == (child.id, child.generation) for one in fires):
+            # It came after another of them already, as with rule = "any".
+            return ()
         parents: dict[str, Sequence[Fire] | None] = {}
         for one, row in rows.items():
             own = [fire for fire in fires if row is not None and fire.schedule == row.id]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from random import getrandbits
 from typing import Final
 
-from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, update
 
 from geartrain.store.schedule_mapping import (
     AGENT,
@@ -50,7 +50,7 @@ from geartrain.store.schedule_tables import (
 )
 from geartrain.store.schedule_transactions import LONG, Transaction, lots
 
-__all__ = ["Claims", "gone", "change_fires", "fire_change", "fire_row", "named"]
+__all__ = ["CHANGE", "Claims", "gone", "change_fires", "fire_change", "fire_row", "named"]
 
 # Seconds for which an instance is still listed after its lease has ended.
 REMEMBERED: Final = 3_600.0
@@ -186,7 +186,8 @@ class Claims(SchedulePlace):
             for fire in found:
                 fire.owner, fire.epoch = me.instance, me.epoch
                 fire.taken = 0.0 if fire.state == PENDING else one.now
-            one.many(OWN, [own(fire) for fire in found])
+            one.many(OWN, [own(fire) for fire in found if fire.state == PENDING])
+            one.many(ASK, [asked(fire) for fire in found if fire.state != PENDING])
             if len(found) < limit:
                 # Whoever is gone for long and has left nothing behind is forgotten.
                 for name in filter(None, names):
@@ -229,7 +230,12 @@ def gone(one: Transaction) -> list[str]:
 
 def own(fire: Fire) -> dict[str, object]:
     """Return what changes of a fire that is taken over, as parameters of ``OWN``."""
-    return {"fire": fire.id, "by": fire.owner, "at": fire.epoch, "of": -int(fire.taken)}
+    return {"fire": fire.id, "by": fire.owner, "at": fire.epoch}
+
+
+def asked(fire: Fire) -> dict[str, object]:
+    """Return the same of one that a job server may have, as parameters of ``ASK``."""
+    return {**own(fire), "of": -int(fire.taken)}
 
 
 def unowned(
@@ -278,7 +284,6 @@ def fire_change(one: Transaction, fire: Fire) -> dict[str, object]:
         "ended": (fire.ended or one.now) if ended else fire.ended,
         "result": fire.result,
         "stage": stage_of(fire),
-        "batch": 0,
     }
 
 
@@ -399,8 +404,15 @@ LATE_LOCKED: Final = LATE.with_for_update(skip_locked=True)
 LOST_LOCKED: Final = UNHEARD.with_for_update(skip_locked=True)
 OWN: Final = (
     update(fires)
-    .values(owner=bindparam("by"), epoch=bindparam("at"), batch=bindparam("of"))
+    .values(owner=bindparam("by"), epoch=bindparam("at"))
     .where(fires.c.id == bindparam("fire"))
 )
+# When it was taken over, in place of what it was inserted with.
+ASK: Final = OWN.values(batch=bindparam("of"))
 # Columns of the same names as parameters are what is set.
-CHANGE: Final = update(fires).where(fires.c.id == bindparam("fire"), fires.c.stage == OPEN)
+CHANGE: Final = (
+    update(fires)
+    # What it was inserted with stays, for whoever has had no answer to that.
+    .values(batch=case((fires.c.batch < 0, 0), else_=fires.c.batch))
+    .where(fires.c.id == bindparam("fire"), fires.c.stage == OPEN)
+)

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, or_, select, update
 
 from geartrain.store.schedule_alerts import merge_alerts
-from geartrain.store.schedule_claims import change_fires, fire_change, fire_row, named
+from geartrain.store.schedule_claims import CHANGE, change_fires, fire_change, fire_row, named
 from geartrain.store.schedule_entries import note
 from geartrain.store.schedule_mapping import FIRE, fire_of
 from geartrain.store.schedule_place import SchedulePlace, open_of
@@ -53,11 +53,13 @@ class Fires(SchedulePlace):
             if not found:
                 failures = lock_failing(one, new)
                 rows = [fire_row(one, fire, batch=batch) for fire in new]
+                twice = ended_badly(one, new) if again else set()
                 if again:
                     one.many(ANEW, [{**row, **key_of(row)} for row in rows])
                 one.insert_new(fires, rows)
                 found = inserted(one, new, batch)
-                one.many(FAILING, counted(found, failures))
+                fresh = [it for it in found if it.id not in twice or it.state not in BAD]
+                one.many(FAILING, counted(fresh, failures))
                 note_fires(one, who, found)
             return found
 
@@ -118,9 +120,12 @@ class Fires(SchedulePlace):
             for some in lots(sorted(limits or ())):
                 # Before fires, as everywhere.
                 one.rows(LOCK_FAILURES, {"entries": some})
+            # What an attempt has inserted whose COMMIT got no answer was counted by that.
+            before = {it.id for it in inserted(one, inserts, batch)} if one.attempt else set()
             one.insert_new(fires, [fire_row(one, fire, batch=batch) for fire in inserts])
             if limits:
-                new = [fire for fire in inserted(one, inserts, batch) if fire.schedule in limits]
+                found = [fire for fire in inserted(one, inserts, batch) if fire.id not in before]
+                new = [fire for fire in found if fire.schedule in limits]
                 one.many(COUNT_RUNS, runs_of(new, limits))
             released = [fire_change(one, fire) for fire in changes]
             one.many(RELEASE, released)
@@ -262,6 +267,17 @@ def lock_failing(one: Transaction, changed: Sequence[Fire]) -> dict[int, int]:
     }
 
 
+def ended_badly(one: Transaction, new: Sequence[Fire]) -> set[int]:
+    """Return the ids of bad ends that others replace: these were counted as failures then."""
+    worse = [fire for fire in new if fire.state in BAD]
+    return {
+        row.id
+        for fire in worse
+        for row in one.rows(AT, {"entries": [fire.schedule], "moment": fire.nominal})
+        if row.state in BAD
+    }
+
+
 def counted(changed: Sequence[Fire], failures: Mapping[int, int]) -> list[dict[str, object]]:
     """Return the entries' new counts of failures in a row, as parameters of ``FAILING``."""
     now = dict(failures)
@@ -322,9 +338,7 @@ COUNT_RUNS: Final = (
     .where(schedules.c.id == bindparam("entry"))
 )
 FAILING: Final = update(schedules).where(schedules.c.id == bindparam("entry"))
-RELEASE: Final = update(fires).where(
-    fires.c.id == bindparam("fire"), fires.c.stage == OPEN, fires.c.state == WAITING
-)
+RELEASE: Final = CHANGE.where(fires.c.state == WAITING)
 FOLLOWED: Final = update(fires).values(stage=None).where(IDS, fires.c.stage == ENDED)
 
 other = fires.alias("other")
