@@ -52,7 +52,8 @@ profile: .venv/.installed ## See where the server's time goes in a class: make p
 ##@ Develop
 
 # What is judged by how long it takes runs by itself, stores too: they refuse after 0.8 seconds.
-# All the rest waits until something is so, and two files at a time do not disturb each other.
+# All the rest waits until something is so, or has a limit of seconds that tells a time-out from
+# none, and two files at a time do not disturb each other.
 ALONE := tests/cluster tests/faults tests/server tests/store tests/cli/test_starting_time.py \
 	tests/worker/test_idle.py
 BESIDE := -n 2 --dist loadfile --no-loadscope-reorder

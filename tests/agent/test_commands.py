@@ -188,8 +188,10 @@ def test_nothing_survives_an_agent_that_is_killed(
     start_agent: Start, client: Client, tmp_path: Path
 ) -> None:
     agent = start_agent("mortal", allow=["*"], kill_delay=0.3)
-    # It is known to who ends it a moment after it has begun, later on a busy machine.
-    command = f"trap '' TERM; sleep 600 & sleep 0.3; echo $! $$ > {tmp_path}/pids; wait; sleep 600"
+    # Its input ends once it is known to who ends it.
+    command = (
+        f"trap '' TERM; sleep 600 & cat > /dev/null; echo $! $$ > {tmp_path}/pids; wait; sleep 600"
+    )
     client.submit("agent:mortal", envelope("mortal", command=command).to_bytes())
     pids = wait_for_file(tmp_path / "pids").split()
     agent.end()

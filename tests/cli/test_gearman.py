@@ -291,7 +291,7 @@ def test_something_that_is_no_job_server_is_exit_code_3(tools, script):
 def test_a_timeout_is_one_line_and_exit_code_6(server, tools, function):
     start = time.monotonic()
     result = tools.run("gearman", "-t", "200", "-f", function, "x", server=server)
-    assert 0.2 <= time.monotonic() - start < 2
+    assert 0.2 <= time.monotonic() - start < 8
     assert result.returncode == 6
     assert f"no answer for {function} within 200 ms".encode() in result.stderr
     assert result.stderr.count(b"\n") == 1
@@ -570,7 +570,7 @@ def test_a_worker_that_waits_in_vain_counts_that_and_exits_with_6(server, tools,
     args = ["-w", "-c", "2", "-t", "150", "-f", function, "--", "cat"]
     result = tools.run("gearman", *args, server=server)
     assert result.returncode == 6
-    assert 0.3 <= time.monotonic() - start < 3
+    assert 0.3 <= time.monotonic() - start < 8
 
 
 def test_a_worker_without_a_count_waits_on(server, tools, function):

@@ -583,12 +583,12 @@ def test_it_starts_with_an_empty_environment_and_answers(start: Callable[..., Da
 def test_it_accepts_soon_with_the_sqlite_store(start: Callable[..., Daemon]) -> None:
     took: list[float] = []
     # Other programs run here too; without them each start is far below.
-    while len(took) < 10 and not any(seconds < 0.7 for seconds in took):
+    while len(took) < 10 and not any(seconds < 1.5 for seconds in took):
         started = time.monotonic()
         daemon = start("-q", "libsqlite3", "--libsqlite3-db", "q.db")
         took.append(time.monotonic() - started)
         daemon.stop()
-    assert min(took) < 0.7
+    assert min(took) < 1.5
 
 
 def test_a_busy_port_is_one_line(start: Callable[..., Daemon], tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ def test_server_that_accepts_nothing_costs_the_timeout_and_no_more(full_listener
     started = time.monotonic()
     with pytest.raises(TimeoutError) as caught:
         dial(full_listener, timeout=0.2)
-    assert 0.1 < time.monotonic() - started < 2
+    # It is five seconds by default.
+    assert 0.1 < time.monotonic() - started < 4
     assert explain(caught.value) == "timed out"
     with pytest.raises(TimeoutError):
         asyncio.run(dial_protocol(full_listener, asyncio.Protocol, timeout=0.2))

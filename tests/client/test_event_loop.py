@@ -121,7 +121,8 @@ async def test_closing_ends_the_search_for_a_server(unreachable):
     await client.close()
     with pytest.raises(Exception, match="the client was closed"):
         await task
-    assert time.monotonic() - started < 1
+    # An attempt to connect has five seconds.
+    assert time.monotonic() - started < 4
 
 
 def test_a_client_belongs_to_one_event_loop(scripted):

@@ -276,11 +276,11 @@ def tidy(marker: str) -> str:
 
 
 @app.task(soft_timeout=0.1, timeout="10s")
-def nap() -> float:
+def nap(seconds: float) -> float:
     """Wait in one call of the system's, and say how long that took."""
     start = time.monotonic()
     try:
-        time.sleep(0.6)
+        time.sleep(seconds)
         while True:
             time.sleep(0)
     except SoftTimeout:

@@ -37,6 +37,8 @@ def usage_after(programs: dict[str, WorkerProgram], seconds: float) -> dict[str,
     """Return the same in a while; a worker that ends meanwhile fails the test."""
     with pytest.raises(subprocess.TimeoutExpired):
         programs[KINDS[0]].process.wait(seconds)
+    # One that has died uses nothing either.
+    assert all(program.process.poll() is None for program in programs.values())
     return usage(programs)
 
 

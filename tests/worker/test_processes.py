@@ -15,7 +15,7 @@ from tests.worker.fake_server import FakeServer
 from tests.worker.running import MakeGate, StartWorker
 
 
-def test_a_job_whose_child_is_killed_runs_again_within_a_second(
+def test_a_job_whose_child_is_killed_runs_again_soon(
     start_worker: StartWorker, job_server: JobServer, tmp_path: Path
 ) -> None:
     worker = start_worker("process", [job_server.port], ["die"])
@@ -25,7 +25,8 @@ def test_a_job_whose_child_is_killed_runs_again_within_a_second(
         started = time.monotonic()
         handle = client.submit(SUBMIT_JOB, b"die", b"", os.fsencode(marker))
         assert client.receive() == (WORK_COMPLETE, handle + b"\0lived")
-        assert time.monotonic() - started < 1.0
+        # Also on a busy machine, which has to start another child; nothing is timed out.
+        assert time.monotonic() - started < 5.0
 
 
 def test_the_job_of_a_killed_child_goes_to_another_that_is_free(
