@@ -546,9 +546,11 @@ class EntryRefused(UsageError):
 
     Attributes:
         name: The entry's name.
+        reason: Why not, and what to do.
 
     """
 
     def __init__(self, name: str, reason: str) -> None:
         self.name = name
+        self.reason = reason
         super().__init__(f"entry {name}: {reason}")

@@ -12,6 +12,7 @@ from geartrain.errors import EntryRefused, UsageError
 from geartrain.schedule.declaring import apply, bring, changed_keys, compare, declared
 from geartrain.schedule.desk import entries, pause
 from geartrain.schedule.entry import from_definition, read_entry
+from geartrain.store.schedule_rows import Plan
 from geartrain.store.schedule_sql import open_schedules
 from tests.schedule.desk import Desk
 from tests.schedule.desk import desk as desk
@@ -85,6 +86,20 @@ def test_moments_that_were_late_when_a_file_was_applied_have_a_row(file: File) -
     assert (fire.schedule, fire.state, fire.count) == (file.desk.row("a").id, "missed", 2)
 
 
+def test_what_fires_while_files_are_compared_is_not_missed(file: File) -> None:
+    file.apply(table("a"))
+    file.path.write_text(table("a", when="0 4 * * *"))
+    store = file.desk.store
+    found = compare(store, declared(file.path, "file"), "file")
+    file.desk.now += 86_400
+    fired = file.desk.row("a").next_fire
+    me = store.join("one", "here", 60.0, "")
+    store.claim(me, 1, lambda row, *_: Plan(fired + 86_400, fired, row.runs + 1))
+    apply(store, found, WHO)
+    assert store.fires() == []
+    assert (file.desk.row("a").last_nominal, file.desk.row("a").runs) == (fired, 1)
+
+
 def test_an_entry_of_somebody_else_is_taken_over_only_if_asked(file: File) -> None:
     file.desk.add("a")
     with pytest.raises(EntryRefused, match="was added by hand; --adopt takes it over"):
@@ -135,7 +150,8 @@ def test_a_file_is_applied_whole_or_not_at_all(file: File) -> None:
     found = compare(file.desk.store, declared(file.path, "file"), "file")
     # Somebody is faster.
     pause(file.desk.store, "b", WHO)
-    with pytest.raises(UsageError, match=r"changed 'b' meanwhile: .*; nothing of file was applied"):
+    refusal = "entry b: somebody has changed it meanwhile: .*; nothing of file was applied"
+    with pytest.raises(EntryRefused, match=refusal):
         apply(file.desk.store, found, WHO)
     assert file.names == ["a", "b", "c"]
     assert {row.expression for row in entries(file.desk.store)} == {"0 3 * * *"}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from geartrain.errors import EntryNotFound, EntryRefused, UsageError
 from geartrain.schedule import desk as at
 from geartrain.schedule.entry import from_definition, read_entry
+from geartrain.store.schedule_rows import Plan
 from tests.schedule.desk import Desk, moment
 from tests.schedule.desk import desk as desk
 
@@ -112,6 +115,23 @@ def test_moments_that_were_late_when_the_entry_was_changed_have_a_row(desk: Desk
     (fire,) = desk.store.fires()
     assert (fire.state, fire.count, fire.nominal) == ("missed", 2, moment("2026-03-02T03:00:00Z"))
     assert "changed before it was caught up" in fire.reason
+
+
+def test_what_fires_while_a_person_edits_is_not_missed(desk: Desk) -> None:
+    row = desk.add()
+    desk.now += 86_400
+    me = desk.store.join("one", "here", 60.0, "")
+    fired = row.next_fire
+    desk.store.claim(me, 1, lambda row, *_: Plan(fired + 86_400, fired, row.runs + 1))
+    entry = replace(from_definition(row.definition), when="0 4 * * *")
+    done = at.rewrite(desk.store, row, entry, WHO)
+    assert desk.store.fires() == []
+    assert (done.after.last_nominal, done.after.runs) == (fired, 1)
+    with pytest.raises(EntryRefused, match="somebody has changed it meanwhile"):
+        at.rewrite(desk.store, row, entry, WHO)
+    desk.store.remove("nightly", WHO)
+    with pytest.raises(EntryRefused, match="somebody has removed it meanwhile"):
+        at.rewrite(desk.store, row, entry, WHO)
 
 
 def test_what_is_not_paused_is_not_resumed(desk: Desk) -> None:

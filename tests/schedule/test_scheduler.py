@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -741,20 +740,19 @@ def test_it_runs_until_it_is_stopped_and_gives_its_lease_back(stage: Stage) -> N
 
 
 def test_an_entry_that_comes_while_it_sleeps_is_seen_long_before_the_next_pass(
-    stage: Stage,
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("geartrain.schedule.scheduler._GLANCE", 0.0001)
     scheduler = stage.scheduler()
-    scheduler.settings.poll = 6.0
+    scheduler.settings.poll = 600.0
     ready = Event()
     thread = Thread(target=scheduler.run, args=(ready.set,))
     thread.start()
     try:
         assert ready.wait(10)
-        began = monotonic()
         stage.add()
         stage.clock.now = NOON
-        eventually(lambda: bool(stage.fires()), "it has fired", deadline=5)
-        assert monotonic() - began < 5
+        eventually(lambda: bool(stage.fires()), "it has fired")
     finally:
         scheduler.stop()
         thread.join()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +21,17 @@ def url(tmp_path: Path) -> str:
     return url
 
 
+def path_of(url: str) -> str:
+    return url.removeprefix("sqlite:///")
+
+
+def long_ago(url: str) -> None:
+    """Have a file as if nobody had written it for long: clocks of files are coarse."""
+    os.utime(path_of(url), ns=(0, 0))
+
+
 def test_entries_are_expected_once_they_are_announced(url: str) -> None:
+    long_ago(url)
     lookout = Lookout(url)
     assert not lookout.sees_any()
     announce(url)
@@ -36,8 +48,9 @@ def test_a_file_that_nobody_has_written_is_not_read_again(
 ) -> None:
     reads: list[str] = []
     monkeypatch.setattr(
-        "geartrain.store.schedule_notice.are_expected", lambda url: bool(reads.append(url))
+        "geartrain.store.schedule_notice._read", lambda url: bool(reads.append(url))
     )
+    long_ago(url)
     lookout = Lookout(url)
     for _ in range(3):
         assert not lookout.sees_any()
@@ -47,6 +60,19 @@ def test_a_file_that_nobody_has_written_is_not_read_again(
     for _ in range(3):
         lookout.sees_any()
     assert len(reads) == 1
+
+
+def test_a_file_that_could_not_be_read_is_read_again(url: str) -> None:
+    announce(url)
+    lookout = Lookout(url)
+    with closing(sqlite3.connect(path_of(url), isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        assert not lookout.sees_any()
+        seen = os.stat(path_of(url)).st_mtime_ns
+        other.execute("ROLLBACK")
+    assert os.stat(path_of(url)).st_mtime_ns == seen
+    assert lookout.sees_any()
 
 
 def test_where_nothing_can_be_noted_nothing_is(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_text_that_no_database_takes_is_written_as_near_as_may_be(
 
 def test_entry_of_a_taken_name_is_refused(schedules: SqlScheduleStore) -> None:
     schedules.add(due(), "ann")
-    with pytest.raises(UsageError, match="there is an entry 'backup' already"):
+    with pytest.raises(UsageError, match="entry backup: there is one already"):
         schedules.add(due(), "ben")
 
 
@@ -238,7 +238,7 @@ def test_id_is_never_given_to_another_entry(schedules: SqlScheduleStore) -> None
 def test_many_entries_are_added_all_or_none(schedules: SqlScheduleStore) -> None:
     added = schedules.add_all([due(name) for name in NAMES], "ann")
     assert [schedules.schedule(name) for name in NAMES] == list(added)
-    with pytest.raises(UsageError, match="'mail' already"):
+    with pytest.raises(UsageError, match="entry mail: there is one already"):
         schedules.add_all([due("new"), due("mail")], "ann")
     with pytest.raises(UsageError, match="2 entries are called 'twin'"):
         schedules.add_all([due("twin"), due("twin")], "ann")
@@ -274,7 +274,7 @@ def test_replaced_entry_has_a_new_revision(schedules: SqlScheduleStore) -> None:
 def test_replacing_what_another_has_changed_is_refused(schedules: SqlScheduleStore) -> None:
     entry = schedules.add(due(), "ann")
     schedules.replace(replace(entry, paused_by="ben"), "ben")
-    with pytest.raises(UsageError, match="somebody has changed 'backup' meanwhile"):
+    with pytest.raises(UsageError, match="entry backup: somebody has changed it meanwhile"):
         schedules.replace(replace(entry, paused_by="ann"), "ann")
     assert stored(schedules).paused_by == "ben"
 
@@ -282,10 +282,10 @@ def test_replacing_what_another_has_changed_is_refused(schedules: SqlScheduleSto
 def test_replacing_what_is_gone_or_takes_a_name_is_refused(schedules: SqlScheduleStore) -> None:
     entry = schedules.add(due(), "ann")
     schedules.add(due("mail"), "ann")
-    with pytest.raises(UsageError, match="'mail' already"):
+    with pytest.raises(UsageError, match="entry mail: there is one already"):
         schedules.replace(replace(entry, name="mail"), "ann")
     schedules.remove("backup", "ann")
-    with pytest.raises(UsageError, match="there is no entry 'backup' any more"):
+    with pytest.raises(UsageError, match="entry backup: somebody has removed it meanwhile"):
         schedules.replace(entry, "ann")
 
 
@@ -311,11 +311,11 @@ def test_larger_generation_starts_the_entry_anew(schedules: SqlScheduleStore, me
 def test_entries_are_altered_all_or_none(schedules: SqlScheduleStore) -> None:
     backup, mail, report = schedules.add_all([due(name) for name in NAMES], "ann")
     revision = schedules.revision()
-    with pytest.raises(UsageError, match="'gone' any more"):
+    with pytest.raises(UsageError, match="entry gone: somebody has removed it"):
         schedules.alter(
             [due("new")], [replace(mail, generation=2), due("gone", id=99)], [backup.name], "ann"
         )
-    with pytest.raises(UsageError, match="there is an entry 'mail' already"):
+    with pytest.raises(UsageError, match="entry mail: there is one already"):
         schedules.alter([due("mail")], [], [backup.name], "ann")
     assert schedules.revision() == revision
     assert list(schedules.schedules()) == sorted([backup, mail, report], key=lambda it: it.name)
@@ -327,6 +327,8 @@ def test_entries_are_altered_all_or_none(schedules: SqlScheduleStore) -> None:
     assert found[backup.name] == mail.id
     assert found[report.name] > report.id
     assert len(found) == 2
+    # Counted once, and last: who changes an entry meanwhile locks that one first, too.
+    assert schedules.revision() == revision + 1
 
 
 def test_removed_entry_keeps_its_history_and_cancels_what_was_not_submitted(

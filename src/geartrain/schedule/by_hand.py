@@ -154,7 +154,8 @@ def backfill(store: ScheduleStore, plan: Backfill, who: str) -> list[Fire]:
     """
     Carry a backfill out; return the rows, without those that somebody else fired meanwhile.
 
-    What breaks off has begun with the first of them: doing it once more adds the others.
+    What breaks off has begun with the first of them. Planning and doing it once more adds the
+    others; with ``completed``, it fires those of the first again that have ended meanwhile.
     """
     found: list[Fire] = []
     for start in range(0, len(plan.fires), _LOT):

@@ -15,7 +15,7 @@ from typing import Any
 
 from geartrain.configuration import read_tables, table_of
 from geartrain.errors import EntryRefused, UsageError
-from geartrain.schedule.desk import Change, check_parents, entries, note_left_out
+from geartrain.schedule.desk import Change, as_of_now, check_parents, entries, note_left_out
 from geartrain.schedule.entry import Entry, from_definition, read_entry, to_table
 from geartrain.schedule.standing import to_schedule
 from geartrain.store.schedule_rows import Schedule
@@ -121,25 +121,31 @@ def apply(store: ScheduleStore, difference: Difference, who: str) -> None:
     Make the store as the difference wants it: all of it, or nothing.
 
     Raises:
-        EntryRefused: An entry waits for one that would go.
-        UsageError: An entry waits for one that is not there, or in the end for itself; or somebody
-            has added or changed one meanwhile.
+        EntryRefused: An entry waits for one that would go, or somebody has added or changed one
+            meanwhile.
+        UsageError: An entry waits for one that is not there, or in the end for itself.
 
     """
     check(store, difference)
     if not difference:
         return
-    now = store.now()
-    changes = [Change(row, to_schedule(entry, now, row)) for row, entry in difference.changed]
     try:
+        rows = as_of_now(store, [row for row, _ in difference.changed])
+        now = store.now()
+        wanted = [entry for _, entry in difference.changed]
+        changes = [
+            Change(row, to_schedule(entry, now, row))
+            for row, entry in zip(rows, wanted, strict=True)
+        ]
         store.alter(
             [to_schedule(entry, now) for entry in difference.added],
             [change.after for change in changes],
             [row.name for row in difference.removed],
             who,
         )
-    except UsageError as error:
-        raise UsageError(f"{error}; nothing of {difference.source} was applied") from None
+    except EntryRefused as error:
+        reason = f"{error.reason}; nothing of {difference.source} was applied"
+        raise EntryRefused(error.name, reason) from None
     note_left_out(store, changes, who)
 
 

@@ -9,7 +9,7 @@ which refuses a row that somebody else changed meanwhile. Nothing is printed, no
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
@@ -24,6 +24,7 @@ from geartrain.store.schedule_store import ScheduleStore
 __all__ = [
     "Change",
     "add",
+    "as_of_now",
     "change",
     "check_parents",
     "entries",
@@ -149,10 +150,7 @@ def add(store: ScheduleStore, entry: Entry, who: str) -> Schedule:
     if store.schedule(entry.name) is not None:
         raise EntryRefused(entry.name, "there is one already; change it with geartrain cron edit")
     check_parents(store, entry)
-    try:
-        return store.add(to_schedule(entry, store.now()), who)
-    except UsageError as error:
-        raise EntryRefused(entry.name, str(error)) from None
+    return store.add(to_schedule(entry, store.now()), who)
 
 
 def change(
@@ -193,7 +191,29 @@ def change(
 
 def rewrite(store: ScheduleStore, row: Schedule, entry: Entry, who: str) -> Change:
     """Write an entry that was checked over its row; raises EntryRefused as ``change`` does."""
+    (row,) = as_of_now(store, [row])
     return _replaced(store, row, to_schedule(entry, store.now(), row), who)
+
+
+def as_of_now(store: ScheduleStore, rows: Sequence[Schedule]) -> list[Schedule]:
+    """
+    Read rows again that were looked at for long: what has fired meanwhile is in them.
+
+    Raises:
+        EntryRefused: Somebody has changed or removed one meanwhile.
+
+    """
+    found = {}
+    if rows:
+        found = {it.id: it for it in store.schedules(ids=[it.id for it in rows], limit=len(rows))}
+    for row in rows:
+        if row.id not in found:
+            raise EntryRefused(row.name, "somebody has removed it meanwhile: add it anew")
+        if found[row.id].revision != row.revision:
+            raise EntryRefused(
+                row.name, "somebody has changed it meanwhile: read it again, then change it"
+            )
+    return [found[row.id] for row in rows]
 
 
 def pause(
@@ -250,10 +270,7 @@ def remove(store: ScheduleStore, name: str, who: str) -> Schedule:
 
 
 def _replaced(store: ScheduleStore, row: Schedule, wanted: Schedule, who: str) -> Change:
-    try:
-        changed = Change(row, store.replace(replace(wanted, revision=row.revision), who))
-    except UsageError as error:
-        raise EntryRefused(row.name, str(error)) from None
+    changed = Change(row, store.replace(replace(wanted, revision=row.revision), who))
     note_left_out(store, [changed], who)
     return changed
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from geartrain.errors import UsageError
+from geartrain.errors import EntryRefused, UsageError
 from geartrain.store.schedule_mapping import (
     AUDIT,
     SCHEDULE,
@@ -54,18 +54,35 @@ class Entries(SchedulePlace):
 
     def add_all(self, added: Sequence[Schedule], who: str) -> Sequence[Schedule]:
         """Store new entries, all or none; see ``ScheduleStore``."""
-        return self._writer.run(
-            lambda one: insert_all(one, added, who), durable=True, patience=LONG
-        )
+        # Before anybody has to wait.
+        rows = [schedule_values(schedule) for schedule in added]
+
+        def work(one: Transaction) -> list[Schedule]:
+            found = insert_all(one, added, rows, who)
+            count_change(one, len(found))
+            return found
+
+        return self._writer.run(work, durable=True, patience=LONG)
 
     def replace(self, schedule: Schedule, who: str) -> Schedule:
         """Write an entry that was read before; see ``ScheduleStore``."""
-        (found,) = self._writer.run(lambda one: replace_all(one, [schedule], who), durable=True)
-        return found
+
+        def work(one: Transaction) -> Schedule:
+            (found,) = replace_all(one, [schedule], who)
+            count_change(one, 1)
+            return found
+
+        return self._writer.run(work, durable=True)
 
     def remove(self, name: str, who: str) -> bool:
         """Forget an entry; see ``ScheduleStore``."""
-        return self._writer.run(lambda one: remove_all(one, [name], who), durable=True) > 0
+
+        def work(one: Transaction) -> int:
+            found = remove_all(one, [name], who)
+            count_change(one, found)
+            return found
+
+        return self._writer.run(work, durable=True) > 0
 
     def alter(
         self,
@@ -76,11 +93,14 @@ class Entries(SchedulePlace):
     ) -> None:
         """Add, replace and remove entries, all or none; see ``ScheduleStore``."""
 
+        rows = [schedule_values(schedule) for schedule in added]
+
         def work(one: Transaction) -> None:
             # First, since another may take its name.
-            remove_all(one, removed, who)
-            replace_all(one, replaced, who)
-            insert_all(one, added, who)
+            found = remove_all(one, removed, who)
+            found += len(replace_all(one, replaced, who))
+            found += len(insert_all(one, added, rows, who))
+            count_change(one, found)
 
         self._writer.run(work, durable=True, patience=LONG)
 
@@ -136,21 +156,27 @@ CANCEL: Final = (
 )
 
 
-def insert_all(one: Transaction, added: Sequence[Schedule], who: str) -> list[Schedule]:
-    """Store new entries; return them with their ids. Raises UsageError for a name that is taken."""
+def insert_all(
+    one: Transaction, added: Sequence[Schedule], rows: Sequence[dict[str, object]], who: str
+) -> list[Schedule]:
+    """
+    Store new entries, whose rows were made before; return them with their ids.
+
+    Raises EntryRefused for a name that is taken.
+    """
     refuse_taken(one, [schedule.name for schedule in added])
     numbered = {schedule.name: copied(schedule) for schedule in added}
-    one.many(insert(schedules), [schedule_values(schedule) for schedule in added])
+    one.many(insert(schedules), rows)
     for some in lots(list(numbered)):
         query = select(schedules.c.name, schedules.c.id).where(schedules.c.name.in_(some))
         for name, identity in one.rows(query):
             numbered[name].id = identity
-    book(one, who, "add", [(name, "", it.definition) for name, it in numbered.items()])
+    note(one, who, "add", [(name, "", it.definition) for name, it in numbered.items()])
     return list(numbered.values())
 
 
 def replace_all(one: Transaction, changed: Sequence[Schedule], who: str) -> list[Schedule]:
-    """Write entries over their rows; return them. Raises UsageError for one that has changed."""
+    """Write entries over their rows; return them. Raises EntryRefused for one that has changed."""
     query = select(*SCHEDULE).order_by(schedules.c.id).with_for_update()
     before: dict[int, Schedule] = {}
     for some in lots(sorted(schedule.id for schedule in changed)):
@@ -160,17 +186,17 @@ def replace_all(one: Transaction, changed: Sequence[Schedule], who: str) -> list
     refuse_taken(one, [it.name for it in after if it.name != before[it.id].name])
     one.many(REPLACE, [{**schedule_values(it), "entry": it.id} for it in after])
     changes = [(it.name, before[it.id].definition, it.definition) for it in after]
-    book(one, who, "replace", changes)
+    note(one, who, "replace", changes)
     return after
 
 
 def renewed(schedule: Schedule, before: Schedule | None) -> Schedule:
-    """Return the row that an entry becomes; raises UsageError if it is not what was read."""
+    """Return the row that an entry becomes; raises EntryRefused if it is not what was read."""
     if before is None:
-        raise UsageError(f"there is no entry {schedule.name!r} any more: add it anew")
+        raise EntryRefused(schedule.name, "somebody has removed it meanwhile: add it anew")
     if before.revision != schedule.revision:
-        raise UsageError(
-            f"somebody has changed {before.name!r} meanwhile: read it again, then change it"
+        raise EntryRefused(
+            before.name, "somebody has changed it meanwhile: read it again, then change it"
         )
     after = copied(schedule, revision=before.revision + 1)
     if schedule.generation <= before.generation:
@@ -192,33 +218,38 @@ def remove_all(one: Transaction, names: Sequence[str], who: str) -> int:
     for some in lots([name for _, name, _ in found]):
         # Nothing would end them any more.
         one.run(delete(alerts).where(alerts.c.subject.in_(some)))
-    book(one, who, "remove", [(name, definition, "") for _, name, definition in found])
+    note(one, who, "remove", [(name, definition, "") for _, name, definition in found])
     return len(found)
 
 
 def refuse_taken(one: Transaction, names: Sequence[str]) -> None:
-    """Raise UsageError where there is an entry of one of these names, or one is given twice."""
+    """
+    Raise EntryRefused where there is an entry of one of these names.
+
+    Raises UsageError if one is given twice.
+    """
     for name, count in Counter(names).items():
         if count > 1:
             raise UsageError(f"{count} entries are called {name!r}: give them names of their own")
     for some in lots(names):
         for (name,) in one.rows(select(schedules.c.name).where(schedules.c.name.in_(some))):
-            raise UsageError(
-                f"there is an entry {name!r} already: edit that one, or choose another name"
-            )
+            raise EntryRefused(name, "there is one already: edit that one, or choose another name")
 
 
-def book(one: Transaction, who: str, action: str, changes: Sequence[tuple[str, str, str]]) -> None:
-    """Write lines into the book of changes, and let everybody who polls know."""
-    if not changes:
+def count_change(one: Transaction, changed: int) -> None:
+    """
+    Let everybody who polls know that so many entries have changed.
+
+    Last: all changes wait for each other here, and would for good if entries were locked later.
+    """
+    if changed == 0:
         return
     if one.run(update(schedule_revision).values(number=schedule_revision.c.number + 1)) == 0:
         one.run(insert(schedule_revision), {"one": 1, "number": 1})
-    note(one, who, action, changes)
 
 
 def note(one: Transaction, who: str, action: str, changes: Sequence[tuple[str, str, str]]) -> None:
-    """Write lines into the book of changes alone."""
+    """Write lines into the book of changes."""
     one.many(
         insert(audit),
         [

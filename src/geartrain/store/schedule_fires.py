@@ -191,7 +191,8 @@ class Fires(SchedulePlace):
 
     def tallies(self, since: float) -> Mapping[str, int]:
         """Return how many moments fires stand for, by state; see ``ScheduleStore``."""
-        rows = self._read(lambda one: one.rows(TALLIES, {"since": since}))
+        # It goes through all of a long history.
+        rows = self._read(lambda one: one.rows(TALLIES, {"since": since}), LONG)
         return {state: int(count) for state, count in rows}
 
     def trim(self, schedule: int, keep: int, before: float) -> int:

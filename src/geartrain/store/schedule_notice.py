@@ -43,11 +43,9 @@ def are_expected(url: str) -> bool:
     """Whether there may be entries in a store; true for a database that is not SQLite's."""
     if not _is_file(url):
         return True
-    try:
-        with closing(_connect(url, "ro")) as file:
-            return bool(file.execute(_NOTED).fetchall())
-    except (sqlite3.Error, OSError):
-        return False
+    with suppress(sqlite3.Error, OSError):
+        return _read(url)
+    return False
 
 
 class Lookout:
@@ -70,8 +68,18 @@ class Lookout:
         seen = [_written(_path(self.url) + end) for end in ("", "-wal")]
         if seen == self._seen:
             return False
-        self._seen = seen
-        return are_expected(self.url)
+        with suppress(sqlite3.Error, OSError):
+            found = _read(self.url)
+            # One that could not be read is read again.
+            self._seen = seen
+            return found
+        return False
+
+
+def _read(url: str) -> bool:
+    """Whether the notice is in a file. Raises sqlite3.Error and OSError."""
+    with closing(_connect(url, "ro")) as file:
+        return bool(file.execute(_NOTED).fetchall())
 
 
 def _written(path: str) -> tuple[int, int]:

@@ -13,7 +13,12 @@ from geartrain.errors import StoreUnavailable
 from geartrain.store.schedule_mapping import FIRE, fire_of
 from geartrain.store.schedule_rows import Fire
 from geartrain.store.schedule_tables import OPEN, fires
-from geartrain.store.schedule_transactions import ScheduleTransactions, Transaction, lots
+from geartrain.store.schedule_transactions import (
+    PATIENCE,
+    ScheduleTransactions,
+    Transaction,
+    lots,
+)
 
 __all__ = ["SchedulePlace", "open_of"]
 
@@ -36,15 +41,15 @@ class SchedulePlace:
         self._writer = writer
         self._reader = reader or writer
 
-    def _read(self, work: Callable[[Transaction], T]) -> T:
-        """Do something that only lists."""
+    def _read(self, work: Callable[[Transaction], T], patience: float = PATIENCE) -> T:
+        """Do something that only lists, for so many seconds at most."""
         if self._reader is not self._writer:
             try:
-                return self._reader.read(work)
+                return self._reader.read(work, patience)
             except StoreUnavailable:
                 # What is listed late or not at all is worse than what costs the writer a little.
                 pass
-        return self._writer.read(work)
+        return self._writer.read(work, patience)
 
 
 def open_of(one: Transaction, identities: Sequence[int]) -> dict[int, list[Fire]]:

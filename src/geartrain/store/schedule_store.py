@@ -90,7 +90,7 @@ class ScheduleStore(Protocol):
         """
         Store a new entry and return it with its id; an audit line goes with it.
 
-        Raises UsageError when there is one of this name.
+        Raises EntryRefused when there is one of this name.
         """
         ...
 
@@ -102,7 +102,7 @@ class ScheduleStore(Protocol):
         """
         Write an entry that was read before, whole, and return it with its new revision.
 
-        Raises UsageError when it is gone, or its revision is not ``schedule.revision`` any more.
+        Raises EntryRefused when it is gone, or its revision is not ``schedule.revision`` any more.
         A claim that came between (next_fire, last_nominal, since, runs, failures) is not undone:
         these are written only if ``schedule.generation`` is larger than what is stored.
         """
@@ -118,7 +118,7 @@ class ScheduleStore(Protocol):
         """
         Add entries, replace others and remove those of some names, all in one transaction.
 
-        Raises UsageError, which names the entry, where ``add`` or ``replace`` would; then nothing
+        Raises EntryRefused, which names the entry, where ``add`` or ``replace`` would; then nothing
         has changed.
         """
         ...

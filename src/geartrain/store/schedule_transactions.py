@@ -24,7 +24,7 @@ from geartrain.store.schedule_database import ScheduleDatabase
 from geartrain.store.schedule_rows import Owner
 from geartrain.store.schedule_tables import instances
 
-__all__ = ["LONG", "ScheduleTransactions", "Transaction", "lots"]
+__all__ = ["LONG", "PATIENCE", "ScheduleTransactions", "Transaction", "lots"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -117,9 +117,9 @@ class ScheduleTransactions:
         # Until when others shall be able to write, by ``time.monotonic``.
         self._rests_until = 0.0
 
-    def read(self, work: Callable[[Transaction], T]) -> T:
+    def read(self, work: Callable[[Transaction], T], patience: float = PATIENCE) -> T:
         """Do something that writes nothing."""
-        return self.run(work, writes=False, again=True)
+        return self.run(work, writes=False, again=True, patience=patience)
 
     def run(
         self,
