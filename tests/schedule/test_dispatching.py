@@ -249,6 +249,14 @@ def test_an_order_is_taken_back_unless_a_worker_has_it(
     assert (ended.order.fire, ended.ok) == (ORDER.fire, True)
 
 
+def test_what_is_taken_back_twice_is_no_failure(desk: Desk) -> None:
+    desk.dispatcher.submit([ORDER])
+    accepted = desk.next()
+    handed = replace(ORDER, server=accepted.server, handle=accepted.handle)
+    desk.dispatcher.take_back([handed, handed])
+    assert desk.next().kind == TAKEN_BACK
+
+
 def test_a_word_to_an_agent_goes_before_other_jobs(desk: Desk, server: TestServer) -> None:
     heard = Event()
     worker = Worker(server.address)

@@ -390,16 +390,20 @@ class Dispatcher:
         leaving = (order.fire, order.attempt)
         try:
             status = await self._client(order.server).status(unique=order.key, timeout=_PATIENCE)
-            if status.running:
-                self._say(News(order, STARTED))
-            if status.running or not status.known or leaving in self._leaving:
-                return
-            self._leaving.add(leaving)
+        except GeartrainError:
+            # Whoever listens hears of it as well.
+            return
+        if status.running:
+            self._say(News(order, STARTED))
+        # Asked for again while it is on its way out, it is the first one's business.
+        if status.running or not status.known or leaving in self._leaving:
+            return
+        self._leaving.add(leaving)
+        try:
             await self._take_out(JobHandle(order.server, order.handle.encode()))
         except GeartrainError as error:
             # What it ended with meanwhile was not listened to.
-            if leaving in self._leaving:
-                self._say(News(order, SEVERED, reason=str(error)))
+            self._say(News(order, SEVERED, reason=str(error)))
         else:
             self._say(News(order, TAKEN_BACK))
         finally:
