@@ -442,6 +442,23 @@ def test_pause_that_is_over_is_seen_by_the_plan_and_taken_away(
     assert after.paused_until == 0.0
 
 
+def test_what_is_put_off_keeps_its_pause_until_it_is_planned(
+    schedules: SqlScheduleStore, me: Owner
+) -> None:
+    pause = {"paused_at": 5.0, "paused_by": "ann", "paused_why": "move", "paused_until": START - 1}
+    row = schedules.add(due(next_fire=START - 60, **pause), "ann")
+
+    def put_off(*given: Any) -> Plan:
+        return replace(every_minute(*given), next_fire=row.next_fire, wake=START, fires=[])
+
+    assert schedules.claim(me, 10, put_off) == ()
+    after = stored(schedules)
+    assert {key: getattr(after, key) for key in pause} == pause
+    assert len(schedules.claim(me, 10, every_minute)) == 1
+    after = stored(schedules)
+    assert (after.paused_at, after.paused_by, after.paused_until) == (0.0, "", 0.0)
+
+
 def test_plan_is_given_the_time_what_has_not_ended_and_agents_alive(
     place: Place, schedules: SqlScheduleStore, me: Owner
 ) -> None:

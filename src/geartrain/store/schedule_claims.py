@@ -293,7 +293,9 @@ def change_fires(one: Transaction, changed: Sequence[Fire]) -> None:
 
 
 def advanced(schedule: Schedule, plan: Plan) -> dict[str, object]:
-    """Return an entry's new values, as parameters of ``ADVANCE``; its pause is over."""
+    """Return an entry's new values, as parameters of ``ADVANCE``."""
+    # What is put off is planned later, and with its pause in mind.
+    held = schedule if plan.wake else Schedule("", "")
     fires_again = plan.enabled and plan.next_fire > 0
     return {
         "entry": schedule.id,
@@ -303,6 +305,10 @@ def advanced(schedule: Schedule, plan: Plan) -> dict[str, object]:
         "enabled": plan.enabled,
         "generation": plan.generation,
         "wake": (plan.wake or float(plan.next_fire)) if fires_again else None,
+        "paused_at": held.paused_at,
+        "paused_by": held.paused_by,
+        "paused_why": held.paused_why,
+        "paused_until": held.paused_until,
     }
 
 
@@ -349,12 +355,8 @@ DUE: Final = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-ADVANCE: Final = (
-    update(schedules)
-    # Columns of the same names as parameters are set as well.
-    .values(paused_at=0.0, paused_by="", paused_why="", paused_until=0.0)
-    .where(schedules.c.id == bindparam("entry"))
-)
+# Columns of the same names as parameters are what is set.
+ADVANCE: Final = update(schedules).where(schedules.c.id == bindparam("entry"))
 ALIVE: Final = select(*AGENT).where(agents.c.expires > bindparam("now")).order_by(agents.c.name)
 
 RAN: Final = (
