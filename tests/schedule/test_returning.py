@@ -143,6 +143,18 @@ def test_agents_that_are_not_heard_of_are_not_waited_for_for_ever(stage: Stage, 
     assert others[-1].state in ("pending", "skipped")
 
 
+@pytest.mark.parametrize("table", [{"target": "all"}, {"target": "one", "offline": True}])
+def test_what_no_greeting_is_the_end_of_is_put_off_once(
+    stage: Stage, table: dict[str, Any]
+) -> None:
+    stage.add(**PINNED, **table)
+    scheduler = back(stage, 10 * MINUTE + 30)
+    assert stage.store.next_fire() == NOON + 11 * MINUTE
+    greet(stage)
+    stage.at(11 * MINUTE, scheduler)
+    assert stage.states()[0] == "missed"
+
+
 def test_an_entry_for_all_waits_until_there_is_an_agent(stage: Stage) -> None:
     stage.add(target="all", **PINNED)
     scheduler = back(stage, 1)

@@ -49,6 +49,9 @@ class Returning:
         late = row.next_fire < now - entry.grace
         if not late and targets_of(entry, row.id, row.next_fire, agents):
             return 0.0
+        if late and not entry.target.startswith(_AGENT):
+            # Which agents may have run it is not known: no look would find that they have greeted.
+            return self.since + _PATIENCE
         return min(now + _LOOKS, self.since + _PATIENCE)
 
     def waited(self, row: Schedule, now: float) -> float:
