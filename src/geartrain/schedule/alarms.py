@@ -136,7 +136,7 @@ class Alarms:
     def submitted(self, fire: Fire, firing: Collection[tuple[str, str]]) -> list[Alert]:
         """Return events of a fire that has just been submitted at ``fire.submitted``."""
         late = fire.submitted - fire.due
-        if not self._is_timed(fire):
+        if not self.is_timed(fire):
             return []
         if late > self.rules[LATE]:
             text = f"the fire of {written_seconds(fire.nominal)} was submitted {late:.0f} s late"
@@ -145,7 +145,7 @@ class Alarms:
 
     def unsubmitted(self, fire: Fire, now: float) -> list[Alert]:
         """Return events of a fire that is due and still on no job server."""
-        if not self._is_timed(fire) or now - fire.due <= self.rules[LATE]:
+        if not self.is_timed(fire) or now - fire.due <= self.rules[LATE]:
             return []
         text = (
             f"the fire of {written_seconds(fire.nominal)} is {now - fire.due:.0f} s late "
@@ -243,7 +243,7 @@ class Alarms:
             return self._begins(SLOW, text, fire.ended)
         return self._ends((SLOW,), firing, f"took {took:.1f} s", fire.ended)
 
-    def _is_timed(self, fire: Fire) -> bool:
+    def is_timed(self, fire: Fire) -> bool:
         """Whether a fire may be late, and somebody wants to hear of it."""
         return LATE in self.rules and fire.origin in ("clock", "after")
 

@@ -36,10 +36,7 @@ def tell_corrections(plans: Iterable[tuple[Schedule, Plan]]) -> None:
         # One that was put off has the moment it had.
         if made.next_fire <= row.next_fire:
             continue
-        entry = from_definition(row.definition)
-        gap = correction(entry, row.next_fire, made.next_fire)
-        if gap is not None:
-            what = f"{gap.begin} to {gap.end} in {entry.timezone}"
+        if what := _passed(row, made):
             kept.setdefault(what, []).append(row.name)
     for what, names in kept.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -49,3 +46,15 @@ def tell_corrections(plans: Iterable[tuple[Schedule, Plan]]) -> None:
             ", ".join(names[:_NAMED]),
             more,
         )
+
+
+def _passed(row: Schedule, made: Plan) -> str:
+    """Return the gap that an entry has before its next moment; empty where there is none."""
+    try:
+        entry = from_definition(row.definition)
+        gap = correction(entry, row.next_fire, made.next_fire)
+    except Exception:
+        # A line of the log is not worth the loop that fires everything.
+        logger.exception("entry %s: what a correction keeps from firing is not known", row.name)
+        return ""
+    return f"{gap.begin} to {gap.end} in {entry.timezone}" if gap is not None else ""

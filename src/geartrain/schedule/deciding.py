@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from geartrain.schedule.entry import from_definition
 from geartrain.schedule.overlapping import in_doubt
 from geartrain.schedule.planning import plan, put_off
 from geartrain.schedule.returning import Returning
@@ -75,5 +76,17 @@ class Deciding:
         if not any(in_doubt(fire, at, self.name, self.others) for fire in fires):
             self._doubts.pop(row.id, None)
             return False
+        entry = from_definition(row.definition)
+        if entry.overlap == "allow" and entry.catch_up != "all":
+            # It fires whatever became of them.
+            return False
         self.looks_around = True
-        return at < self._doubts.setdefault(row.id, at) + _DOUBTFUL
+        return at < self._since(row, at) + _DOUBTFUL
+
+    def _since(self, row: Schedule, at: float) -> float:
+        """Return since when an entry waits; what it waited for long ago is another matter."""
+        since = self._doubts.get(row.id, at)
+        if not since <= at <= since + _DOUBTFUL + _MISTAKEN:
+            since = at
+        self._doubts[row.id] = since
+        return since

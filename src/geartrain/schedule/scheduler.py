@@ -67,7 +67,8 @@ _NOW_AND_THEN: Final = 5.0
 _CLAIMS: Final = 5
 # Seconds in which more news is waited for where some came, so that they are written together.
 _TOGETHER: Final = 0.02
-_FOLLOWED: Final = 500
+# Rows that are followed, and events that are reported, in one transaction.
+_MOST: Final = 500
 # Seconds for which claiming waits for what became of fires that somebody left behind: what has
 # ended long ago should not keep the next one from running.
 _PUZZLED: Final = 5.0
@@ -401,13 +402,15 @@ class Scheduler:
             fires = self.store.claim(self.me, self.settings.batch, decide)
             if not plans:
                 return
+            # At once, so that no mistake of ours leaves fires that nobody holds.
+            self.underway.rows.update((row.id, row) for row, _ in plans.values())
+            self.underway.hold(fires, now)
             tell_corrections(plans.values())
             said: list[Alert] = []
             for row, made in plans.values():
                 said += self._planned(row, made, now)
             self._report(said)
             self._tell_missed(plans.values())
-            self.underway.hold(fires, now)
             self.figures.claimed += len(plans)
         self._hurries = True
 
@@ -418,7 +421,6 @@ class Scheduler:
 
     def _planned(self, row: Schedule, made: Plan, now: float) -> list[Alert]:
         """Take note of a plan that was written; return what there is to say of it."""
-        self.underway.rows[row.id] = row
         alarms = Alarms(from_definition(row.definition))
         said: list[Alert] = []
         for fire in made.fires:
@@ -430,11 +432,8 @@ class Scheduler:
                 self.figures.skipped += fire.count
             if fire.state in FINAL:
                 said += alarms.ended(fire, row, self._firing, self._durations_of(row.id))
-        row.next_fire, row.last_nominal, row.enabled = (
-            made.next_fire,
-            made.last_nominal,
-            made.enabled,
-        )
+        row.next_fire, row.last_nominal = made.next_fire, made.last_nominal
+        row.enabled = made.enabled
         said += alarms.planned(row, self._firing, now)
         cancelled = [self.underway.order_to_cancel(fire) for fire in made.changes]
         if cancelled:
@@ -507,12 +506,20 @@ class Scheduler:
 
     def _tell_late(self, now: float) -> None:
         """Say of fires that they should be at a job server and are not."""
+        said: list[Alert] = []
+        told: list[Fire] = []
         for fire in self.underway.late(now):
             row = self.underway.rows.get(fire.schedule)
-            said = Alarms(from_definition(row.definition)).unsubmitted(fire, now) if row else []
-            if said:
-                self._report(said)
-                self.underway.told(fire)
+            if row is None or len(said) >= _MOST:
+                continue
+            alarms = Alarms(from_definition(row.definition))
+            events = alarms.unsubmitted(fire, now)
+            if events or not alarms.is_timed(fire):
+                told.append(fire)
+            said += events
+        self._report(said)
+        for fire in told:
+            self.underway.told(fire)
 
     def _mark(self, now: float) -> None:
         """Write what became of fires."""
@@ -526,6 +533,7 @@ class Scheduler:
             for fire in changes:
                 self.underway.changed.setdefault(fire.id, fire)
             raise
+        self.underway.submitted.difference_update(fire.id for fire in changes)
         self.underway.drop(fire.id for fire in changes if fire.id not in written)
         for fire in changes:
             if fire.id in written and fire.state == PENDING:
@@ -549,7 +557,7 @@ class Scheduler:
             if fire.state in FINAL:
                 durations = self._durations_of(row.id)
                 said += alarms.ended(fire, row, self._firing, durations)
-            elif fire.attempt == 1 and fire.submitted and not fire.started:
+            elif fire.id in self.underway.submitted:
                 said += alarms.submitted(fire, self._firing)
         return said
 
@@ -575,7 +583,7 @@ class Scheduler:
         if self.me is None:
             return
         if self._is_time("follow", self.settings.poll / 2):
-            found = self.following.step(self.me, now, self._agents, _FOLLOWED)
+            found = self.following.step(self.me, now, self._agents, _MOST)
             if found:
                 # What came after may be due at once.
                 self._done.pop("take", None)

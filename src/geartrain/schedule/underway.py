@@ -74,6 +74,8 @@ class Held:
     order: Order | None = None
     # Whether somebody listens to its job.
     heard: bool = False
+    # Since when it is at hand.
+    since: float = 0.0
     # When to submit or to ask again, and how long the pause before that was.
     again: float = 0.0
     pause: float = _FIRST
@@ -119,6 +121,8 @@ class Underway:
         # Their entries, by id; whoever holds fires sees to it that they are here.
         self.rows: dict[int, Schedule] = {}
         self.changed: dict[int, Fire] = {}
+        # Those whose first submission was heard of here, until that is written.
+        self.submitted: set[int] = set()
         self.next_runs: list[Ended] = []
 
     def __len__(self) -> int:
@@ -128,12 +132,14 @@ class Underway:
         """Let everything go, since it is somebody else's."""
         self.held.clear()
         self.changed.clear()
+        self.submitted.clear()
 
     def hold(self, fires: Iterable[Fire], now: float) -> None:
         """Take fires in that the store has given to this scheduler."""
         for fire in fires:
             # Of what was submitted by somebody else, somebody has to find out what became.
-            held = self.held[fire.id] = Held(fire, again=now, inherited=fire.state != PENDING)
+            inherited = fire.state != PENDING
+            held = self.held[fire.id] = Held(fire, since=now, again=now, inherited=inherited)
             if held.inherited:
                 held.trusted = now + _GREETED
                 held.order = self._sent(fire)
@@ -191,6 +197,9 @@ class Underway:
             fire = held.fire
             if fire.state != PENDING or held.order is not None or held.again > now:
                 continue
+            if held.pause > _FIRST and self._overdue(held, now):
+                # It was refused for too long, and is given up where that is looked for.
+                continue
             order = self._order(held, agents)
             if order is None:
                 held.again = now + _FIRST
@@ -215,7 +224,8 @@ class Underway:
     def _nobody(self, held: Held, now: float) -> None:
         """Give up a fire that has waited for an agent for as long as it is on time."""
         fire = held.fire
-        late = now - fire.due > max(self._entry(fire).grace, _SILENT)
+        # Where no scheduler was there, agents could greet nobody.
+        late = now - max(fire.due, held.since) > max(self._entry(fire).grace, _SILENT)
         if fire.state == PENDING and late and not fire.submitted:
             self._change(held, replace(fire, state=MISSED, reason=NOBODY, ended=now))
 
@@ -377,7 +387,7 @@ class Underway:
         alive = {agent_function(agent.name) for agent in agents}
         for held in list(self.held.values()):
             fire = held.fire
-            if reason := overdue(self._entry(fire), fire, now):
+            if reason := self._overdue(held, now):
                 self._time_out(held, reason, now, found)
             elif fire.state == PENDING and held.order is None:
                 continue
@@ -427,6 +437,17 @@ class Underway:
         held.order, held.heard, held.unknown, held.again = None, False, 0.0, now
         self._change(held, replace(fire, state=PENDING, attempt=fire.attempt - 1, handle=""))
 
+    def _overdue(self, held: Held, now: float) -> str:
+        """Return which limit a fire is behind; empty where it has time."""
+        fire = held.fire
+        if fire.state != PENDING:
+            return overdue(self._entry(fire), fire, now)
+        if held.order is not None:
+            # It is on its way, and may have arrived.
+            return ""
+        # It waits since somebody is there to submit it.
+        return overdue(self._entry(fire), replace(fire, due=max(fire.due, held.since)), now)
+
     def _time_out(self, held: Held, reason: str, now: float, found: Watch) -> None:
         fire = held.fire
         order = self._asking(held)
@@ -463,6 +484,8 @@ class Underway:
         return _REMOVED if row is None else from_definition(row.definition)
 
     def _change(self, held: Held, fire: Fire) -> None:
+        if fire.submitted and not held.fire.submitted:
+            self.submitted.add(fire.id)
         held.fire = fire
         self.changed[fire.id] = fire
 
