@@ -18,6 +18,7 @@ from geartrain.cli.schedules import Config, Json, Store, me, opened
 from geartrain.cli.table import shown
 from geartrain.configuration import hint
 from geartrain.errors import UsageError
+from geartrain.schedule.by_hand import LIMIT, MOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,14 +91,14 @@ def backfill(
     ] = "none",
     reverse: Annotated[bool, typer.Option("--reverse", help="The newest first.")] = False,
     overlap: Overlap = "",
-    most: Annotated[int, typer.Option(help="How many moments at most.", min=1, max=10_000)] = 1_000,
+    most: Annotated[int, typer.Option(help="How many moments at most.", min=1, max=LIMIT)] = MOST,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be.")] = False,
     store: Store = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Fire the moments of a time that has passed, one after the other."""
-    from geartrain.schedule.by_hand import LIMIT, MODES, plan_backfill
+    from geartrain.schedule.by_hand import MODES, plan_backfill
     from geartrain.schedule.by_hand import backfill as carry_out
     from geartrain.schedule.showing import as_fire
 

@@ -1,7 +1,7 @@
 """
 A scheduler with all that stands beside it: a worker that answers agents, the sending of alerts, and
-the entries of a configuration file. ``geartrain serve`` has one in threads of its own, ``geartrain
-scheduler`` is one.
+the entries of a configuration file. ``geartrain serve`` and ``geartrain dev`` have one in threads
+of their own, ``geartrain scheduler`` is one.
 """
 
 from __future__ import annotations

@@ -159,10 +159,10 @@ class Fleet:
         for process in self.processes_of(program.name):
             self.configure_process(now, process, program)
             if before is not None and bool(before.schedule) != bool(program.schedule):
-                self.change_custom(now, process)
+                self.switch_keeping(now, process)
         self.resize(now, program)
 
-    def change_custom(self, now: float, process: Process) -> None:
+    def switch_keeping(self, now: float, process: Process) -> None:
         """Start or stop what is kept running from now on, or was until now."""
         process.wanted = process.program.autostart
         if not process.wanted:
