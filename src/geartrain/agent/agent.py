@@ -95,19 +95,23 @@ class Agent:
         # the same lock would wait for ever.
         bell = Bell()
         rung_before = signal.set_wakeup_fd(bell.far.fileno(), warn_on_full_buffer=False)
-        self._open()
-        threading.Thread(target=self._say_ready, args=(ready,), daemon=True).start()
         try:
+            self._open()
+            threading.Thread(target=self._say_ready, args=(ready,), daemon=True).start()
             while not self.stop_asked:
                 bell.wait(None)
+                # Another signal may have rung it.
+                bell.silence()
             notify("STOPPING=1")
             return self._stop()
         finally:
-            self._close()
-            signal.set_wakeup_fd(rung_before)
-            bell.close()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            try:
+                self._close()
+            finally:
+                signal.set_wakeup_fd(rung_before)
+                bell.close()
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     def _open(self) -> None:
         if count := self.journal.interrupt():

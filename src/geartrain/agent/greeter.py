@@ -113,14 +113,15 @@ class Greeter:
         self.poked.set()
 
     def stop(self) -> None:
-        """Greet once more if there is something to report, and end."""
+        """Greet once more if there is something to report, and end. Safe without `start`."""
         self.stopping = True
         self.poked.set()
         client = self.waiting_on
         if client is not None:
             # Nobody may answer for long.
             client.close()
-        self.thread.join(_LAST_WORDS * 2)
+        if self.thread.is_alive():
+            self.thread.join(_LAST_WORDS * 2)
 
     def _work(self) -> None:
         again = False
