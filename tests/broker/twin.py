@@ -818,6 +818,8 @@ class Twin:
                 self.fail(job)
             self.functions.remove(name)
             self.limits.pop(name, None)
+            # What comes under its name later is another function, with all its rate.
+            self.next_turns.pop(name, None)
         self.tell(session.number, OUTCOMES[outcome])
 
     def set_max_queue(self, session: TwinSession, command: commands.SetMaxQueue) -> None:

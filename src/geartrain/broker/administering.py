@@ -176,6 +176,8 @@ def drop_function(broker: Broker, name: bytes, force: bool) -> int:
         for job in [job for job in broker.jobs.values() if job.line is function]:
             if job.state != ENDING:
                 broker.fail(job)
+    # It opens no more: what comes under its name later is another one, with all its rate.
+    function.closed = False
     del broker.functions[name]
     return DONE
 
