@@ -168,6 +168,10 @@ class Rounds:
     # The slow round.
 
     def _tidy(self, now: float) -> None:
+        self.look_at_zones()
+        if self.zone_place is not None:
+            # By other zone data than the entries', moments would seem to have no row.
+            return
         page = self.store.schedules(self.place, _FEW)
         for row in page:
             self._reconcile(row, now)
