@@ -137,7 +137,7 @@ sim: .venv/.developer ## Simulate SEEDS stories of servers, clients, workers and
 .PHONY: schedule-days
 schedule-days: .venv/.developer ## Ten days of three schedulers killed, stopped and misled, on SQLite, PostgreSQL and Galera.
 	@bash tests/services/install.sh
-	@GALERA=1 SCHEDULE_HOURS=240 SCHEDULE_SEEDS=1,2 $(BIN)/python -m pytest -q -s tests/schedule/test_days.py
+	@GALERA=1 SCHEDULE_HOURS=240 SCHEDULE_SEEDS=1,2,3 $(BIN)/python -m pytest -q -s tests/schedule/test_days.py
 
 .PHONY: fuzz
 fuzz: .venv/.developer ## Send broken packets and lines for SECONDS_OF_FUZZ seconds.
