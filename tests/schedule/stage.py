@@ -15,7 +15,7 @@ from geartrain.schedule.standing import to_schedule
 from geartrain.store.schedule_rows import Alert, Fire, Schedule
 from tests.store.schedule_engines import Place, sqlite_url
 
-__all__ = ["NOON", "Desk", "Stage"]
+__all__ = ["NOON", "Desk", "Stage", "desk_of"]
 
 NOON = round(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp())
 
@@ -114,3 +114,9 @@ class Stage:
             # Twice: what one pass brings about, the next one may have to deal with.
             scheduler.step()
             scheduler.step()
+
+
+def desk_of(scheduler: Scheduler) -> Desk:
+    desk = scheduler.dispatcher
+    assert isinstance(desk, Desk)
+    return desk

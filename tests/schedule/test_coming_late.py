@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,22 +13,9 @@ from geartrain.schedule.dispatching import ACKNOWLEDGED, REFUSED, WAITS
 from geartrain.schedule.scheduler import Scheduler
 from geartrain.store.schedule_rows import Agent, Alert, Fire
 from tests.schedule.rows import at, schedule
-from tests.schedule.stage import NOON, Desk, Stage
+from tests.schedule.stage import NOON, Desk, Stage, desk_of
 
 HOUR = 3_600
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    stage.place.close()
-
-
-def desk_of(scheduler: Scheduler) -> Desk:
-    desk = scheduler.dispatcher
-    assert isinstance(desk, Desk)
-    return desk
 
 
 def planned(

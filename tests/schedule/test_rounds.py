@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from geartrain.schedule.rounds import Rounds
@@ -11,10 +9,9 @@ from tests.schedule.stage import NOON, Stage
 
 
 def test_nothing_is_compared_by_zone_data_that_entries_do_not_have_yet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or moments of the old data would be missing, and be told of, where they were dealt with."""
-    stage = Stage(tmp_path)
     stage.add()
     versions = ["old"]
     compared: list[str] = []
@@ -27,7 +24,6 @@ def test_nothing_is_compared_by_zone_data_that_entries_do_not_have_yet(
     finish(rounds)
     rounds.step(NOON, ())
     assert compared == ["hourly"]
-    stage.place.close()
 
 
 def finish(rounds: Rounds) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -27,22 +25,9 @@ from geartrain.schedule.scheduler import Scheduler
 from geartrain.schedule.standing import paused, to_schedule
 from geartrain.store.schedule_rows import Agent, Alert
 from tests.acceptance.job_server import eventually
-from tests.schedule.stage import NOON, Desk, Stage
+from tests.schedule.stage import NOON, Desk, Stage, desk_of
 
 HOUR = 3_600
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    stage.place.close()
-
-
-def desk_of(scheduler: Scheduler) -> Desk:
-    desk = scheduler.dispatcher
-    assert isinstance(desk, Desk)
-    return desk
 
 
 def claimed(stage: Stage, lease: float = 86_400.0, **table: Any) -> tuple[Scheduler, Desk]:

@@ -53,13 +53,11 @@ _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 # Seconds for which news of an end may be on its way from a server that has forgotten the job.
 _ON_ITS_WAY: Final = 5.0
-# Seconds for which an agent may be silent, and so for which one is waited for at least.
-_SILENT: Final = 30.0
 # Jobs that are asked for in one look.
 _MOST: Final = 500
 _REASON: Final = 200
 _AGENT: Final = agent_function("")
-# Seconds in which agents that are there have greeted.
+# Seconds in which agents that are there have greeted, and for which one is waited for at least.
 _GREETED: Final = 30.0
 # What the row of a fire says that waits for an agent, so that another scheduler knows as well.
 _SENT: Final = "sent to agent "
@@ -225,7 +223,7 @@ class Underway:
         """Give up a fire that has waited for an agent for as long as it is on time."""
         fire = held.fire
         # Where no scheduler was there, agents could greet nobody.
-        late = now - max(fire.due, held.since) > max(self._entry(fire).grace, _SILENT)
+        late = now - max(fire.due, held.since) > max(self._entry(fire).grace, _GREETED)
         if fire.state == PENDING and late and not fire.submitted:
             self._change(held, replace(fire, state=MISSED, reason=NOBODY, ended=now))
 
